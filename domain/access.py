@@ -1,0 +1,86 @@
+"""Rights as the edge sees them. Put here: the records of the hot state. Keep out: how they are stored or computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A live API key, addressed by the SHA-256 of its secret. `customer_id` None: a key of the whole tenant."""
+
+    key_id: str
+    tenant_id: str
+    customer_id: str | None
+    environment: str = "live"
+    status: str = "ACTIVE"
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FilterCondition:
+    """One condition on a field of the event; all conditions of a unit must hold for an event to count.
+
+    operator: EQUALS, NOT_EQUALS, GREATER_THAN, LESS_THAN, CONTAINS, NOT_CONTAINS, IN, NOT_IN.
+    """
+
+    field: str
+    operator: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRecord:
+    """A billable unit as the door needs it; found by its `key` or its `name`, case-insensitively."""
+
+    key: str
+    name: str
+    aggregation: str
+    event_field: str | None = None
+    allow_negative: bool = False
+    filters: tuple[FilterCondition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One entitlement: BOOLEAN (`enabled`), STATIC (`value`) or METERED (`unit` up to `limit`; None is unlimited)."""
+
+    key: str
+    type: str
+    enabled: bool = True
+    value: str | None = None
+    unit: str | None = None
+    limit: str | None = None
+    hard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRights:
+    """What one live subscription grants. `periods`: half-open billing periods [start, end) in epoch microseconds."""
+
+    subscription_id: str
+    offering: str
+    plan: str
+    status: str
+    periods: tuple[tuple[int, int], ...]
+    features: tuple[Feature, ...] = ()
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRights:
+    """Everything a customer may do, over all live subscriptions."""
+
+    customer_id: str
+    subscriptions: tuple[SubscriptionRights, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRights:
+    """One tenant's whole hot state: what `storage.hot_state.publish` replaces at once."""
+
+    tenant_id: str
+    units: tuple[UnitRecord, ...] = ()
+    customers: tuple[CustomerRights, ...] = ()
+    keys: dict[str, KeyRecord] = field(default_factory=dict)
+    """Live keys by the hex SHA-256 of their secret."""
