@@ -1,210 +1,40 @@
 """Every table described once. Put here: columns, types, keys, row rules. Keep out: what is done with the tables.
 
 The empty frame, the Delta schema, the structural half of each Great Expectations suite, Dagster's column metadata and
-`docs/frames.md` are all made from these descriptions.
+`docs/frames.md` are all made from these descriptions. The tables of events stand in event_frames.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import polars as pl
 
-QUANTITY = pl.Decimal(38, 9)
-"""Usage: nine decimal places, below 10^17."""
-PRICE = pl.Decimal(38, 12)
-"""Unit prices, rates and fees as agreed."""
-EXACT = pl.Decimal(38, 21)
-"""Unrounded money: holds a quantity times a price without loss."""
-AMOUNT = pl.Decimal(38, 4)
-"""Rounded money; no ISO 4217 currency has more than four decimal places."""
-INSTANT = pl.Datetime("us", "UTC")
-TEXT = pl.String
-WHOLE = pl.Int64
-FLAG = pl.Boolean
-
-TIERS = pl.List(pl.Struct({"up_to": QUANTITY, "unit_price": PRICE, "flat_fee": PRICE}))
-"""Bands in rising order; `up_to` is inclusive, null in the last."""
-TIER_CHARGES = pl.List(
-    pl.Struct({"up_to": QUANTITY, "quantity": QUANTITY, "unit_price": PRICE, "flat_fee": PRICE, "amount": EXACT})
+from transforms.event_frames import METERED_EVENTS, QUARANTINED_EVENTS, RAW_EVENTS, VALIDATED_EVENTS
+from transforms.event_frames import MONTH as _MONTH
+from transforms.event_frames import TENANT as _TENANT
+from transforms.table import (
+    AMOUNT,
+    EXACT,
+    FLAG,
+    INSTANT,
+    PRICE,
+    QUANTITY,
+    TEXT,
+    TIER_CHARGES,
+    TIERS,
+    WHOLE,
+    Rule,
+    Table,
 )
+from transforms.table import at_least_zero as _at_least_zero
+from transforms.table import column as _c
+from transforms.table import one_of as _one_of
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its type, what it holds, and whether it may be null."""
-
-    name: str
-    dtype: pl.DataType | type[pl.DataType]
-    doc: str
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A row rule: `holds` is true on every good row. `doc` completes the sentence "every row must …"."""
-
-    name: str
-    doc: str
-    holds: pl.Expr
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table: what a row is, its columns, what identifies a row, how it is laid out, and its row rules."""
-
-    name: str
-    doc: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    partition_by: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = field(default=())
-
-    @property
-    def schema(self) -> dict[str, pl.DataType | type[pl.DataType]]:
-        return {column.name: column.dtype for column in self.columns}
-
-    def empty(self) -> pl.DataFrame:
-        """No rows, all columns."""
-        return pl.DataFrame(schema=self.schema)
-
-    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with exactly this table's columns, in order and type; a missing column is an error."""
-        return frame.select(pl.col(name).cast(dtype) for name, dtype in self.schema.items())
-
-
-def _c(name: str, dtype: pl.DataType | type[pl.DataType], doc: str, nullable: bool = False) -> Column:
-    return Column(name, dtype, doc, nullable)
-
-
-def _at_least_zero(column: str) -> Rule:
-    return Rule(f"{column}_at_least_zero", f"have {column} ≥ 0", pl.col(column).is_null() | (pl.col(column) >= 0))
-
-
-def _one_of(column: str, *values: str) -> Rule:
-    return Rule(f"{column}_known", f"have {column} in {', '.join(values)}", pl.col(column).is_in(list(values)))
-
-
-DOOR_VERDICTS = ("ACCEPTED", "DUPLICATE", "CONFLICT", "REJECTED")
-DISPOSITIONS = ("BILLABLE", "FILTERED", "SYSTEM", "NO_SUBSCRIPTION", "NO_PRICE")
-
-_TENANT = _c("tenant_id", TEXT, "the vendor that sells")
-_MONTH = _c("month", TEXT, "billing month, YYYY-MM")
-
-_EVENT = (
-    _TENANT,
-    _c("received_at", INSTANT, "time of receipt stamped by the edge; the only \"now\" any gate knows"),
-    _c("source", TEXT, "the door it came through: ingest, meter, events, file:<name> …"),
-    _c("key_id", TEXT, "the API key used, or the operator for files"),
-)
-
-RAW_EVENTS = Table(
-    "raw_events",
-    "Everything that arrived, refused events too, exactly as received, with the edge's verdict. Append-only truth.",
-    (
-        _c("raw_seq", WHOLE, "position in the raw table, 1, 2, 3 … without gaps"),
-        *_EVENT,
-        _c("received_day", TEXT, "UTC day of receipt, YYYY-MM-DD"),
-        _c("door", TEXT, "the edge's verdict: " + ", ".join(DOOR_VERDICTS)),
-        _c("reject_code", TEXT, "why the edge refused it", True),
-        _c("reject_detail", TEXT, "which field, which value, what would be right", True),
-        _c("customer_id", TEXT, "the tenant's customer", True),
-        _c("unit", TEXT, "key of the billable unit; as sent where it is unknown", True),
-        _c("quantity", QUANTITY, "amount used", True),
-        _c("occurred_at", INSTANT, "when the usage happened", True),
-        _c("idempotency_key", TEXT, "one key, one event, for ever", True),
-        _c("key_hash", WHOLE, "64 bits of BLAKE2b over tenant and key", True),
-        _c("payload_hash", WHOLE, "64 bits of BLAKE2b over what the event says", True),
-        _c("correction", FLAG, "a negative amount of a unit that allows corrections"),
-        _c("backfill", TEXT, "the operator's reason for letting old events in", True),
-        _c("payload", TEXT, "the event as sent (JSON)", True),
-    ),
-    key=("raw_seq",),
-    partition_by=("received_day",),
-    rules=(
-        _one_of("door", *DOOR_VERDICTS),
-        Rule(
-            "accepted_is_complete",
-            "if the door accepted it, have customer, unit, quantity, time and key",
-            (pl.col("door") != "ACCEPTED")
-            | pl.all_horizontal(
-                pl.col("customer_id", "unit", "quantity", "occurred_at", "idempotency_key", "key_hash").is_not_null()
-            ),
-        ),
-        Rule(
-            "rejected_says_why",
-            "if the door rejected it, say why",
-            (pl.col("door") != "REJECTED") | pl.col("reject_code").is_not_null(),
-        ),
-    ),
-)
-
-VALIDATED_EVENTS = Table(
-    "validated_events",
-    "Events that passed all gates, each key once, for ever.",
-    (
-        _c("raw_seq", WHOLE, "the raw event this is"),
-        *_EVENT,
-        _c("occurred_month", TEXT, "UTC month of the usage, YYYY-MM"),
-        _c("customer_id", TEXT, "the tenant's customer"),
-        _c("unit", TEXT, "key of the billable unit"),
-        _c("quantity", QUANTITY, "amount used"),
-        _c("occurred_at", INSTANT, "when the usage happened"),
-        _c("idempotency_key", TEXT, "one key, one event, for ever"),
-        _c("key_hash", WHOLE, "64 bits of BLAKE2b over tenant and key"),
-        _c("payload_hash", WHOLE, "64 bits of BLAKE2b over what the event says"),
-        _c("late", FLAG, "received more than 24 h after it happened"),
-        _c("correction", FLAG, "a negative amount of a unit that allows corrections"),
-        _c("backfill", TEXT, "the operator's reason for letting old events in", True),
-        _c("payload", TEXT, "the event as sent (JSON)", True),
-    ),
-    key=("tenant_id", "key_hash", "idempotency_key"),
-    partition_by=("occurred_month",),
-    rules=(
-        Rule(
-            "quantity_not_negative",
-            "have quantity ≥ 0, unless its unit allows corrections",
-            (pl.col("quantity") >= 0) | pl.col("correction"),
-        ),
-        Rule(
-            "not_from_the_future",
-            "have happened at most 5 minutes after it was received",
-            pl.col("occurred_at") <= pl.col("received_at") + pl.duration(minutes=5),
-        ),
-        Rule(
-            "not_too_old",
-            "have happened at most 90 days before it was received, unless an operator let it in",
-            (pl.col("occurred_at") >= pl.col("received_at") - pl.duration(days=90)) | pl.col("backfill").is_not_null(),
-        ),
-    ),
-)
-
-QUARANTINE_CODES = (
-    "SCHEMA_INVALID", "MISSING_CUSTOMER", "UNKNOWN_METRIC", "CUSTOMER_MISMATCH", "NEGATIVE_QUANTITY",
-    "FUTURE_TIMESTAMP", "TOO_OLD", "DUPLICATE", "IDEMPOTENCY_CONFLICT",
-)  # fmt: skip
-
-QUARANTINED_EVENTS = Table(
-    "quarantined_events",
-    "Events that did not pass, with the reason: refused ones, duplicates, and conflicts over a key. Nothing is dropped.",
-    (
-        *RAW_EVENTS.columns,
-        _c("code", TEXT, "why: " + ", ".join(QUARANTINE_CODES)),
-        _c("detail", TEXT, "which field, which value, what would be right", True),
-        _c("first_raw_seq", WHOLE, "for duplicates and conflicts: the raw event that stands", True),
-    ),
-    key=("raw_seq",),
-    partition_by=("received_day",),
-    rules=(
-        _one_of("code", *QUARANTINE_CODES),
-        Rule(
-            "duplicate_names_the_first",
-            "if a duplicate or conflict, name the event that stands, which came before",
-            ~pl.col("code").is_in(["DUPLICATE", "IDEMPOTENCY_CONFLICT"])
-            | (pl.col("first_raw_seq") < pl.col("raw_seq")),
-        ),
-    ),
-)
+__all__ = [
+    "ALLOWANCES", "AMOUNT", "BILLING_TERMS", "COMMITTED_LINES", "DISCOUNTED_LINES", "EXACT", "FLAG", "INSTANT", "INVOICES",
+    "INVOICE_LINES", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
+    "RATED_LINES", "RAW_EVENTS", "ROLLOVERS", "ROUTED_LINES", "SETTLEMENTS", "TABLES", "TAXED_LINES", "TEXT", "TIERS",
+    "TIER_CHARGES", "USAGE_AGGREGATES", "VALIDATED_EVENTS", "WHOLE", "Rule", "Table",
+]  # fmt: skip
 
 _CUSTOMER = _c("customer_id", TEXT, "the tenant's customer")
 _SUBSCRIPTION = _c("subscription_id", TEXT, "the subscription that is billed")
@@ -224,7 +54,9 @@ BILLING_TERMS = Table(
         _CUSTOMER,
         _SUBSCRIPTION,
         _LINE,
-        _c("line_order", WHOLE, "place of the line on the invoice: base fee first, then units as in the plan"),
+        _c(
+            "line_order", WHOLE, "place of the line on the invoice: base fee first, then units as in the plan"
+        ),
         _c("due", FLAG, "the period ends in this month, so it is billed with it"),
         _c("kind", TEXT, "USAGE or BASE_FEE"),
         *_PERIOD,
@@ -240,10 +72,17 @@ BILLING_TERMS = Table(
         _c("plan_version", WHOLE, "the pinned version"),
         _c("description", TEXT, "what the line says"),
         _c("unit", TEXT, "key of the billable unit; null for fees", True),
-        _c("aggregation", TEXT, "COUNT, SUM, UNIQUE, MAX, MIN, AVG, LATEST, PERCENTILE_95, PERCENTILE_99", True),
+        _c(
+            "aggregation",
+            TEXT,
+            "COUNT, SUM, UNIQUE, MAX, MIN, AVG, LATEST, PERCENTILE_95, PERCENTILE_99",
+            True,
+        ),
         _c("event_field", TEXT, "the event's field that UNIQUE counts", True),
         _c("filters", TEXT, "conditions an event must meet to count (JSON list)", True),
-        _c("model", TEXT, "PER_UNIT, FLAT_RATE, PERCENTAGE, INCLUDED_QUOTA, GRADUATED, VOLUME_TIERED, or FEE"),
+        _c(
+            "model", TEXT, "PER_UNIT, FLAT_RATE, PERCENTAGE, INCLUDED_QUOTA, GRADUATED, VOLUME_TIERED, or FEE"
+        ),
         _c("rate", PRICE, "price per unit or block; for PERCENTAGE the fraction (0.025 is 2.5 %)", True),
         _c("flat_amount", PRICE, "FLAT_RATE: the price of the period; FEE: the fee of a full period", True),
         _c("included_free", QUANTITY, "units free of charge, subtracted in Allowance and there alone"),
@@ -267,58 +106,31 @@ BILLING_TERMS = Table(
     partition_by=("month",),
     rules=(
         _one_of("kind", "USAGE", "BASE_FEE"),
-        _one_of("model", "PER_UNIT", "FLAT_RATE", "PERCENTAGE", "INCLUDED_QUOTA", "GRADUATED", "VOLUME_TIERED", "FEE"),
+        _one_of(
+            "model",
+            "PER_UNIT",
+            "FLAT_RATE",
+            "PERCENTAGE",
+            "INCLUDED_QUOTA",
+            "GRADUATED",
+            "VOLUME_TIERED",
+            "FEE",
+        ),
         Rule("period_has_length", "start before they end", pl.col("period_start") < pl.col("period_end")),
         Rule(
             "active_within_period",
             "be live within the period only",
-            (pl.col("active_start") >= pl.col("period_start")) & (pl.col("active_end") <= pl.col("period_end")),
+            (pl.col("active_start") >= pl.col("period_start"))
+            & (pl.col("active_end") <= pl.col("period_end")),
         ),
         _at_least_zero("included_free"),
-        Rule("usage_names_its_unit", "name a unit if they price usage", (pl.col("kind") == "BASE_FEE") | pl.col("unit").is_not_null()),
-    ),
-)
-
-METERED_EVENTS = Table(
-    "metered_events",
-    "Each event of a month with its customer, subscription, running total and exact marginal revenue; "
-    "also the index from an invoice line to its events.",
-    (
-        _MONTH,
-        _TENANT,
-        _CUSTOMER,
-        _c("subscription_id", TEXT, "the subscription that pays", True),
-        _c("line_id", TEXT, "the invoice line it is part of", True),
-        _c("plan", TEXT, "key of the rate plan", True),
-        _c("plan_version", WHOLE, "the pinned version", True),
-        _UNIT,
-        _c("period_start", INSTANT, "start of its billing period", True),
-        _c("raw_seq", WHOLE, "the raw event this is"),
-        _c("key_hash", WHOLE, "64 bits of BLAKE2b over tenant and key"),
-        _c("idempotency_key", TEXT, "one key, one event"),
-        _c("occurred_at", INSTANT, "when the usage happened"),
-        _c("quantity", QUANTITY, "amount used"),
-        _c("late", FLAG, "received more than 24 h after it happened"),
-        _c("correction", FLAG, "a negative amount of a unit that allows corrections"),
-        _c("disposition", TEXT, "what becomes of it: " + ", ".join(DISPOSITIONS)),
-        _c("distinct_value", TEXT, "UNIQUE: the value counted", True),
-        _c("event_charge", EXACT, "PERCENTAGE with per-event terms: this event's own charge", True),
-        _c("running_total", QUANTITY, "the unit's value for the period after this event", True),
-        _c("marginal_revenue", EXACT, "what this event added to the line, unrounded; null where it is not billed", True),
-    ),
-    key=("raw_seq",),
-    partition_by=("month",),
-    rules=(
-        _one_of("disposition", *DISPOSITIONS),
-        Rule("quantity_not_negative", "have quantity ≥ 0, unless its unit allows corrections",
-             (pl.col("quantity") >= 0) | pl.col("correction")),
         Rule(
-            "billable_has_a_line",
-            "belong to an invoice line and carry its revenue exactly when billable",
-            (pl.col("disposition") == "BILLABLE") == pl.col("marginal_revenue").is_not_null(),
+            "usage_names_its_unit",
+            "name a unit if they price usage",
+            (pl.col("kind") == "BASE_FEE") | pl.col("unit").is_not_null(),
         ),
     ),
-)  # fmt: skip
+)
 
 QUOTA_CHECKS = Table(
     "quota_checks",
@@ -349,7 +161,9 @@ USAGE_AGGREGATES = Table(
         _MONTH,
         _TENANT,
         _CUSTOMER,
-        _c("subscription_id", TEXT, "the subscription that is billed; null where none covers the usage", True),
+        _c(
+            "subscription_id", TEXT, "the subscription that is billed; null where none covers the usage", True
+        ),
         _LINE,
         _UNIT,
         _c("aggregation", TEXT, "how events were reduced; null where nothing prices them", True),
@@ -366,7 +180,11 @@ USAGE_AGGREGATES = Table(
     rules=(
         _one_of("disposition", "BILLABLE", "NO_SUBSCRIPTION", "NO_PRICE"),
         _at_least_zero("events"),
-        Rule("late_within_events", "count no more late events than events", pl.col("late_events") <= pl.col("events")),
+        Rule(
+            "late_within_events",
+            "count no more late events than events",
+            pl.col("late_events") <= pl.col("events"),
+        ),
     ),
 )
 
@@ -390,7 +208,16 @@ ALLOWANCES = Table(
     ),
 )  # fmt: skip
 
-LINE_TYPES = ("USAGE_FEE", "CHARGE", "SETUP_FEE", "DISCOUNT", "TAX_ADJUSTMENT", "CREDIT", "PRORATION", "UNPRICED")
+LINE_TYPES = (
+    "USAGE_FEE",
+    "CHARGE",
+    "SETUP_FEE",
+    "DISCOUNT",
+    "TAX_ADJUSTMENT",
+    "CREDIT",
+    "PRORATION",
+    "UNPRICED",
+)
 
 _LINE_COLUMNS = (
     _MONTH,
@@ -434,7 +261,11 @@ _COMMIT = (_c("commit_adjustment", AMOUNT, "top-up to the minimum or cut to the 
 _DISCOUNT = (_c("discount", AMOUNT, "discount allocated to the line, ≥ 0"),)
 _TAX = (_c("taxable", AMOUNT, "amount + commit adjustment − discount"), _c("tax", AMOUNT, "tax on the line"))
 _ROUTE = (
-    _c("destination", TEXT, "INVOICE, WALLET, or HELD: the customer is not billed until the problem is solved"),
+    _c(
+        "destination",
+        TEXT,
+        "INVOICE, WALLET, or HELD: the customer is not billed until the problem is solved",
+    ),
     _c("invoice_id", TEXT, "the invoice the line goes to; null where held", True),
     _c("hold_reason", TEXT, "why it is held", True),
 )

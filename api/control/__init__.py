@@ -1,0 +1,1 @@
+"""The management door: a folder per noun. Keep out: Dagster (a request row is written, a sensor picks it up)."""

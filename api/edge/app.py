@@ -1,0 +1,54 @@
+"""The edge as an application. Put here: what it is made of. Keep out: routes, rules, anything slow to import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from redis.exceptions import RedisError
+
+from api import envelope
+from api.edge.access import add_access_routes
+from api.edge.health import add_health_routes
+from api.edge.ingest import add_ingest_routes
+from api.edge.service import EdgeService
+from api.edge.settings import EdgeSettings
+from api.problems import Problem
+from domain.errors import TransientFailure
+
+_RETRY = {"Retry-After": "1"}
+
+
+def create_app(settings: EdgeSettings) -> FastAPI:
+    """The edge over one Redis. It connects with the first request, not now."""
+    service = EdgeService(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await service.close()
+
+    app = FastAPI(title="Aforo edge", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    add_ingest_routes(app, service)
+    add_access_routes(app, service)
+    add_health_routes(app, service)
+    app.add_exception_handler(RedisError, _unavailable)
+    app.add_exception_handler(OSError, _unavailable)
+    app.add_exception_handler(TransientFailure, _unavailable)
+    envelope.install(app)
+    return app
+
+
+def app_from_env() -> FastAPI:
+    """The edge as its environment describes it; what uvicorn's workers start."""
+    return create_app(EdgeSettings.from_env())
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """Nothing was promised, so the client keeps its events and tries again."""
+    code = error.code if isinstance(error, TransientFailure) else "REDIS_UNAVAILABLE"
+    detail = (
+        str(error) if isinstance(error, TransientFailure) else "The event log does not answer; try again."
+    )
+    raise Problem(503, detail, code=code, headers=_RETRY) from error

@@ -1,0 +1,38 @@
+"""Is the edge alive, and may it be sent traffic? Put here: health routes. Keep out: the health of other processes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI, Response
+from redis.exceptions import RedisError
+
+from api.edge.service import EdgeService
+from api.problems import Problem
+from domain.errors import TransientFailure
+
+
+def add_health_routes(app: FastAPI, service: EdgeService) -> None:
+    """GET /health and /healthz (the process answers), GET /readyz (the log may be trusted)."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health", response_model=None)
+    @router.get("/healthz", response_model=None)
+    async def health() -> Response:
+        """The process answers."""
+        return Response(b'{"status":"UP"}', media_type="application/json")
+
+    @router.get("/readyz", response_model=None)
+    async def ready() -> Response:
+        """Redis answers and syncs every write to disk before it replies."""
+        try:
+            await service.check_durable(now=True)
+        except (RedisError, OSError, TransientFailure) as error:
+            code = getattr(error, "code", None) or "REDIS_UNAVAILABLE"
+            down = {"components": {"redis": {"status": "DOWN"}}}
+            raise Problem(
+                503, f"Not ready: {error}", code=code, headers={"Retry-After": "1"}, extra=down
+            ) from None
+        return Response(
+            b'{"status":"UP","components":{"redis":{"status":"UP"}}}', media_type="application/json"
+        )
+
+    app.include_router(router)

@@ -1,0 +1,121 @@
+"""From a request's events to the log. Put here: the way every ingest route takes. Keep out: HTTP, the gates themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.edge.service import EdgeService
+from api.exact_json import decode
+from domain.access import KeyRecord
+from domain.counters import bumps
+from domain.usage import IDEMPOTENCY_CONFLICT, SCHEMA_INVALID, Door, Refusal, UsageEvent, read_event
+from storage import event_log
+
+_AT_ONCE = 100
+"""Events read before other requests get their turn; about a millisecond."""
+
+_CONFLICT = Refusal(
+    IDEMPOTENCY_CONFLICT,
+    "idempotencyKey",
+    "idempotencyKey: was used before for an event with other content; the first one stands. Send a new key.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of each event, in order: verdict (A, D, C, X) and why it failed."""
+
+    verdicts: str
+    failures: tuple[tuple[int, Sequence[Refusal]], ...]
+
+    @property
+    def accepted(self) -> int:
+        return self.verdicts.count(event_log.ACCEPTED)
+
+    @property
+    def duplicates(self) -> int:
+        return self.verdicts.count(event_log.DUPLICATE)
+
+    def body(self) -> dict[str, Any]:
+        """The answer of the ingest routes; its keys are at top level because clients read them there."""
+        return {
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "failed": len(self.failures),
+            "errors": [
+                {"index": index, "error": refusals[0].detail, "code": refusals[0].code}
+                for index, refusals in self.failures
+            ],
+        }
+
+
+async def take_in(
+    service: EdgeService,
+    key: KeyRecord,
+    source: str,
+    texts: Sequence[str],
+    *,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Outcome:
+    """Every event of a request through the gates and into the log, refused ones too; returns when that is on disk.
+
+    texts: each event as sent. complete: what a route takes for granted in its events, such as a quantity of 1.
+    """
+    if not texts:
+        return Outcome("", ())
+    received_at = service.stamp()
+    view = await service.known.tenant(key.tenant_id)
+    door = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt)
+    sent: list[Any] = []
+    events: list[UsageEvent] = []
+    for position, text in enumerate(texts):
+        if position and position % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        decoded, event = _read(text, door, received_at, position, complete)
+        sent.append(decoded)
+        events.append(event)
+    billed = [e.customer_id for e in events if e.customer_id and e.definition and not e.refusals]
+    rights = await service.known.rights(view, billed)
+    receipt = await service.append(
+        event_log.Request(
+            tenant_id=key.tenant_id,
+            source=source,
+            key_id=key.key_id,
+            received_at=received_at,
+            events=events,
+            texts=texts,
+            bumps=[bumps(e, s, rights.get(e.customer_id or "")) for e, s in zip(events, sent, strict=True)],
+        )
+    )
+    return Outcome(receipt.verdicts, tuple(_failures(receipt.verdicts, events)))
+
+
+def _read(
+    text: str,
+    door: Door,
+    received_at: int,
+    position: int,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None,
+) -> tuple[Any, UsageEvent]:
+    try:
+        decoded = decode(text)
+    except (ValueError, RecursionError) as error:
+        event = UsageEvent()
+        event.refuse(SCHEMA_INVALID, "event", f"is not valid JSON: {error}")
+        return {}, event
+    if complete is not None and isinstance(decoded, dict):
+        decoded = complete(decoded)
+    return decoded, read_event(decoded, door, received_at=received_at, position=position)
+
+
+def _failures(verdicts: str, events: Sequence[UsageEvent]) -> list[tuple[int, Sequence[Refusal]]]:
+    failures: list[tuple[int, Sequence[Refusal]]] = []
+    for index, verdict in enumerate(verdicts):
+        if verdict == event_log.REJECTED:
+            failures.append((index, events[index].refusals))
+        elif verdict == event_log.CONFLICT:
+            failures.append((index, [_CONFLICT]))
+    return failures

@@ -1,0 +1,105 @@
+"""What the edge knows of keys, units and rights. Put here: reading hot state through a small cache. Keep out: rules.
+
+Keys are read again after `fresh_for` seconds. A tenant's units and rights stay until its version changes, and the
+version is looked at every `fresh_for` seconds; so the steady state costs no round trip. Keys that do not exist are not
+cached: guessing them must not crowd out real ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from domain.access import CustomerRights, KeyRecord, UnitRecord
+from domain.errors import TransientFailure
+from storage import hot_state
+
+_MOST_KEYS = 50_000
+_MOST_CUSTOMERS = 50_000
+
+
+class HotStateMissing(TransientFailure):
+    """Nothing was published, or Redis was lost. Saying "no such key" now would make clients drop their events."""
+
+    code = "HOT_STATE_MISSING"
+
+
+@dataclass(slots=True)
+class TenantView:
+    """One tenant's units and, as far as they were asked for, rights; None: no such customer."""
+
+    tenant_id: str
+    version: int
+    checked_at: float
+    units: dict[str, UnitRecord]
+    rights: dict[str, CustomerRights | None] = field(default_factory=dict)
+
+
+class Known:
+    """Hot state as this process knows it."""
+
+    def __init__(self, redis: Redis, *, fresh_for: float = 1.0) -> None:
+        self._redis = redis
+        self._fresh_for = fresh_for
+        self._keys: dict[str, tuple[float, KeyRecord]] = {}
+        self._tenants: dict[str, TenantView] = {}
+
+    async def key(self, secret: str) -> KeyRecord | None:
+        """The live key with this secret, None if there is none. Raises HotStateMissing."""
+        sha = sha256(secret.encode()).hexdigest()
+        cached = self._keys.get(sha)
+        now = time.monotonic()
+        if cached is not None and now < cached[0]:
+            return cached[1]
+        found = await self._redis.get(hot_state.key_key(sha))
+        if found is None:
+            self._keys.pop(sha, None)
+            await self._fail_if_lost()
+            return None
+        record = hot_state.decode_key(cast(bytes, found))
+        if len(self._keys) >= _MOST_KEYS:
+            self._keys.clear()
+        self._keys[sha] = (now + self._fresh_for, record)
+        return record
+
+    async def tenant(self, tenant_id: str) -> TenantView:
+        """The tenant's units and known rights, at most `fresh_for` seconds old. Raises HotStateMissing."""
+        view = self._tenants.get(tenant_id)
+        now = time.monotonic()
+        if view is not None and now < view.checked_at + self._fresh_for:
+            return view
+        # The version is read first: a publish in between makes the units newer than it says, never older.
+        found = await self._redis.get(hot_state.version_key(tenant_id))
+        if found is None:
+            raise HotStateMissing(
+                f"The rights of tenant {tenant_id} are not published at the moment; try again."
+            )
+        version = int(found)
+        if view is not None and view.version == version:
+            view.checked_at = now
+            return view
+        units: Any = await cast(Any, self._redis.hgetall(hot_state.units_key(tenant_id)))
+        view = TenantView(tenant_id, version, now, hot_state.decode_units(units))
+        self._tenants[tenant_id] = view
+        return view
+
+    async def rights(self, view: TenantView, customers: Iterable[str]) -> dict[str, CustomerRights | None]:
+        """The rights of these customers (others may be in the answer too); one round trip for those not yet known."""
+        missing = [customer for customer in set(customers) if customer not in view.rights]
+        if missing:
+            key = hot_state.rights_key(view.tenant_id)
+            found: Any = await cast(Any, self._redis.hmget(key, missing))
+            if len(view.rights) + len(missing) > _MOST_CUSTOMERS:
+                view.rights = {}
+            for customer, record in zip(missing, found, strict=True):
+                view.rights[customer] = None if record is None else hot_state.decode_customer(record)
+        return view.rights
+
+    async def _fail_if_lost(self) -> None:
+        if not await self._redis.exists(hot_state.PUBLISHED):
+            raise HotStateMissing("The rights of all tenants are not published at the moment; try again.")

@@ -1,0 +1,69 @@
+"""The edge's connection to the log and to hot state. Put here: what all its routes share. Keep out: routes, gates."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+
+from api.edge.known import Known
+from api.edge.settings import EdgeSettings
+from storage import event_log
+
+_DURABILITY_SECONDS = 10.0
+_CONNECTIONS = 64
+
+
+class EdgeService:
+    """One process' Redis client, cache, and knowledge of whether the log may be trusted."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self.settings = settings
+        pool = BlockingConnectionPool.from_url(
+            settings.redis_url,
+            max_connections=_CONNECTIONS,
+            timeout=2,
+            socket_connect_timeout=1,
+            socket_timeout=5,
+            # Sending a request to the log twice doubles nothing, so one quick retry hides a dropped connection.
+            retry=Retry(ConstantBackoff(0.05), 1),
+        )
+        self.redis = Redis.from_pool(pool)
+        self.known = Known(self.redis, fresh_for=settings.fresh_seconds)
+        self.salt = secrets.token_hex(8)
+        self._announced: set[str] = set()
+        self._wait = False
+        self._durable_until = 0.0
+        self._last_stamp = 0
+
+    def stamp(self) -> int:
+        """Now in epoch microseconds, once for each request; strictly rising within this process."""
+        self._last_stamp = max(time.time_ns() // 1000, self._last_stamp + 1)
+        return self._last_stamp
+
+    async def append(self, request: event_log.Request) -> event_log.Receipt:
+        """Into the log and onto disk. Raises LogNotDurable and Redis' errors, and then nothing was promised."""
+        await self.check_durable()
+        if request.tenant_id not in self._announced:
+            await event_log.announce_async(self.redis, request.tenant_id)
+            self._announced.add(request.tenant_id)
+        receipt = await event_log.append_async(
+            self.redis, request, remember=self.settings.remember_seconds, wait=self._wait
+        )
+        if receipt.created:
+            # Redis may have been lost and with it the list of tenants; without it the drain would pass this log by.
+            await event_log.announce_async(self.redis, request.tenant_id)
+        return receipt
+
+    async def check_durable(self, *, now: bool = False) -> None:
+        """Raise LogNotDurable unless Redis syncs before it replies; looked at every few seconds, or `now`."""
+        if now or time.monotonic() >= self._durable_until:
+            self._wait = await event_log.assert_durable_async(self.redis)
+            self._durable_until = time.monotonic() + _DURABILITY_SECONDS
+
+    async def close(self) -> None:
+        await self.redis.aclose()
+        await self.redis.connection_pool.disconnect()

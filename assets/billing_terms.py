@@ -1,0 +1,22 @@
+"""billing_terms: the terms of a month, frozen from the pinned plan versions."""
+
+import dagster as dg
+import polars as pl
+from sqlalchemy import Engine
+from storage.repositories.terms import frozen_terms
+
+from assets._table import billing_asset
+from storage.database import session_scope
+from storage.lake import Scope
+from transforms.frames import BILLING_TERMS
+
+
+@billing_asset("billing_terms")
+def billing_terms(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[Engine], scope: dg.ResourceParam[Scope]
+) -> pl.DataFrame:
+    with session_scope(database) as session:
+        terms = frozen_terms(
+            session, month=context.partition_key, tenants=scope.tenant_list, customers=scope.customer_list
+        )
+    return pl.DataFrame(terms, schema=BILLING_TERMS.schema)

@@ -1,0 +1,14 @@
+"""metered_events: the month's events with customer, subscription, line, running total and marginal revenue."""
+
+import dagster as dg
+import polars as pl
+
+from assets._table import billing_asset
+from transforms.meter import meter
+
+
+@billing_asset("metered_events")
+def metered_events(
+    context: dg.AssetExecutionContext, validated_events: pl.LazyFrame, billing_terms: pl.DataFrame
+) -> pl.DataFrame:
+    return meter(validated_events=validated_events, terms=billing_terms, month=context.partition_key)

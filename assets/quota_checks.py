@@ -1,0 +1,12 @@
+"""quota_checks: stage 1, hard caps."""
+
+import polars as pl
+
+from assets._table import billing_asset
+from transforms.s01_quota_check import quota_check
+from transforms.terms import due
+
+
+@billing_asset("quota_checks", stage=1)
+def quota_checks(billing_terms: pl.DataFrame) -> pl.DataFrame:
+    return quota_check(terms=due(billing_terms))

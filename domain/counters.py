@@ -1,0 +1,77 @@
+"""What an accepted event adds to hot state. Put here: which counters it moves and by how much. Keep out: Redis.
+
+A counter belongs to a customer, a unit and a billing period, and is a whole number of millionths of a unit. COUNT and
+SUM add up, MAX compares, UNIQUE counts distinct values approximately. The other aggregations have no counter: their
+value follows from all events of the period, which only the lake knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from domain.access import CustomerRights
+from domain.filters import as_text, field_value, meets
+from domain.quantity import MICRO, to_micros
+from domain.usage import UsageEvent
+
+ADD = "+"
+MAXIMUM = "M"
+DISTINCT = "U"
+OPERATIONS = {
+    "COUNT": ADD, "SUM": ADD, "MAX": MAXIMUM, "UNIQUE": DISTINCT, "COUNT_DISTINCT": DISTINCT,
+}  # fmt: skip
+"""Aggregations that can be counted at the door."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bump:
+    """One movement of one counter. amount: millionths for `+` and `M`, the distinct value for `U`."""
+
+    customer_id: str
+    field: str
+    operation: str
+    amount: int | str
+
+
+def counter_field(unit: str, period_start: int) -> str:
+    """The name of a counter within its customer's: `<unit>|<period start in epoch µs>`."""
+    return f"{unit}|{period_start}"
+
+
+def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | None) -> list[Bump]:
+    """The counters this event moves if it is accepted: one for each period of a subscription that knows its unit."""
+    unit = event.definition
+    if rights is None or unit is None or event.refusals:
+        return []
+    operation = OPERATIONS.get(unit.aggregation)
+    starts = _period_starts(rights, unit.key, event.occurred_at or 0)
+    if operation is None or not starts or not meets(unit.filters, sent):
+        return []
+    amount = _amount(event, sent, operation)
+    if amount is None:
+        return []
+    return [Bump(rights.customer_id, counter_field(unit.key, start), operation, amount) for start in starts]
+
+
+def _period_starts(rights: CustomerRights, unit: str, moment: int) -> list[int]:
+    found = {
+        start
+        for subscription in rights.subscriptions
+        if unit in subscription.units or any(feature.unit == unit for feature in subscription.features)
+        for start, end in subscription.periods
+        if start <= moment < end
+    }
+    return sorted(found)
+
+
+def _amount(event: UsageEvent, sent: Mapping[str, Any], operation: str) -> int | str | None:
+    unit = event.definition
+    assert unit is not None and event.quantity is not None
+    if operation == DISTINCT:
+        value = field_value(sent, unit.event_field) if unit.event_field else None
+        return None if value is None else as_text(value)
+    if unit.aggregation == "COUNT":
+        return MICRO
+    return to_micros(event.quantity)

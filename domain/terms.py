@@ -1,0 +1,178 @@
+"""Terms frozen for a month. Put here: what a contract bills in a month, row by row. Keep out: storage, frames, charging."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+from domain.money import currency_exponent
+from domain.period import Period, Schedule, due_periods, month_bounds, periods_overlapping
+from domain.subscription import live_part
+
+BASE_FEE_ORDER = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTerms:
+    """A published plan version, ready to be billed. `items`: the columns that are the same for every contract, per line."""
+
+    plan: str
+    version: int
+    currency: str
+    items: tuple[Mapping[str, Any], ...]
+    units: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A subscription as billing needs it."""
+
+    tenant_id: str
+    customer_id: str
+    subscription_id: str
+    schedule: Schedule
+    starts_at: datetime
+    ends_at: datetime | None
+    offering: str
+    billing_mode: str
+    billing_entity: str
+    rounding: str
+    terms: PlanTerms
+
+
+def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
+    """A version's content (see RatePlan.content) as rows-to-be: the base fee first, then units as in the plan."""
+    shared = {
+        "currency": content["currency"],
+        "exponent": currency_exponent(content["currency"]),
+        "plan": plan,
+        "plan_version": version,
+        "billing_timing": "ARREARS",
+        "cap": None,
+        "cap_behavior": None,
+        "rollover": False,
+        "minimum_spend": None,
+        "maximum_spend": None,
+        "coupons": [],
+        "tax_code": None,
+    }
+    items = [{**shared, **_usage(price), "line_order": at + 1} for at, price in enumerate(content["prices"])]
+    if content["baseFee"] is not None:
+        items.insert(0, {**shared, **_fee(content), "line_order": BASE_FEE_ORDER})
+    units = tuple(price["unit"] for price in content["prices"])
+    return PlanTerms(plan, version, content["currency"], tuple(items), units)
+
+
+def terms_of_month(contract: Contract, month: str) -> list[dict[str, Any]]:
+    """Rows of BILLING_TERMS: the contract's periods that share time with the month's bill, one row per priced item.
+
+    The bill reaches over the calendar month (UTC) and the periods due with it. Periods of other months are listed too, not
+    due, so that an event is left to the month it is billed with. Quantities and prices are Decimals, instants aware UTC.
+    """
+    due = due_periods(contract.schedule, month)
+    calendar = month_bounds(month)
+    start = min([calendar.start, *(period.start for period in due)])
+    end = max([calendar.end, *(period.end for period in due)])
+    rows: list[dict[str, Any]] = []
+    for period in periods_overlapping(contract.schedule, start, end):
+        live = live_part(period, contract.starts_at, contract.ends_at)
+        if live is not None:
+            rows += _rows(contract, month, period, live, due=period in due)
+    return rows
+
+
+def line_id(tenant_id: str, subscription_id: str, period_start: datetime, item: str) -> str:
+    """The id of a line: the same for the same item of the same period, however often it is billed."""
+    said = "\0".join([tenant_id, subscription_id, period_start.isoformat(), item])
+    return "ln_" + sha256(said.encode()).hexdigest()[:20]
+
+
+def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: bool) -> list[dict[str, Any]]:
+    of_period = {
+        "month": month,
+        "tenant_id": contract.tenant_id,
+        "customer_id": contract.customer_id,
+        "subscription_id": contract.subscription_id,
+        "due": due,
+        "period_start": period.start,
+        "period_end": period.end,
+        "active_start": live.start,
+        "active_end": live.end,
+        "rounding": contract.rounding,
+        "billing_entity": contract.billing_entity,
+        "billing_mode": contract.billing_mode,
+        "offering": contract.offering,
+    }
+    return [
+        {
+            **item,
+            **of_period,
+            "line_id": line_id(
+                contract.tenant_id,
+                contract.subscription_id,
+                period.start,
+                item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}",
+            ),
+        }
+        for item in contract.terms.items
+    ]
+
+
+def _fee(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": "BASE_FEE",
+        "description": f"{_plan_name(content['name'])}: base fee",
+        "model": "FEE",
+        "flat_amount": Decimal(content["baseFee"]),
+        "included_free": Decimal(0),
+        **dict.fromkeys(_USAGE_ONLY),
+    }
+
+
+def _plan_name(name: str) -> str:
+    return name if name.lower().endswith("plan") else f"{name} plan"
+
+
+_USAGE_ONLY = (
+    "unit", "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee",
+    "per_event_fee", "per_event_min", "per_event_max", "tiers",
+)  # fmt: skip
+
+
+def _usage(price: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": "USAGE",
+        "description": price["unitName"],
+        "unit": price["unit"],
+        "aggregation": price["aggregation"],
+        "event_field": price["eventField"],
+        "filters": json.dumps(price["filters"], sort_keys=True) if price["filters"] else None,
+        "model": price["model"],
+        "rate": _decimal(price["rate"]),
+        "flat_amount": _decimal(price["flatAmount"]),
+        "included_free": Decimal(price["includedFree"]),
+        "block_size": _decimal(price["blockSize"]),
+        "block_rate_basis": price["blockRateBasis"],
+        "min_fee": _decimal(price["minFee"]),
+        "per_event_fee": _decimal(price["perEventFee"]),
+        "per_event_min": _decimal(price["perEventMin"]),
+        "per_event_max": _decimal(price["perEventMax"]),
+        "tiers": [
+            {
+                "up_to": _decimal(tier["upTo"]),
+                "unit_price": Decimal(tier["unitPrice"]),
+                "flat_fee": Decimal(tier["flatFee"]),
+            }
+            for tier in price["tiers"]
+        ]
+        or None,
+    }
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

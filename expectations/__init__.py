@@ -1,0 +1,1 @@
+"""The gates: Great Expectations suites, one per asset, and what runs them. Keep out: Dagster, storage."""

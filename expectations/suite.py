@@ -1,0 +1,102 @@
+"""What must hold of a table. Put here: the shape of a suite and the facts it comes to. Keep out: Great Expectations (gate.py).
+
+A suite has a structural half, made from the table's description (no nulls where none may be, keys unique, row rules), and
+cross-checks written beside it: facts about the whole table, or about it and its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from transforms.frames import TABLES, Table
+
+Frames = Mapping[str, pl.LazyFrame]
+SAMPLE = 20
+
+
+@dataclass(frozen=True)
+class Cross:
+    """A fact beyond single rows: `failing` yields the rows that break it. `doc` completes "the table must …"."""
+
+    name: str
+    doc: str
+    failing: pl.LazyFrame
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All expectations of one asset. `crosses(frame, related)` may be absent; `related` names the tables it needs."""
+
+    asset: str
+    related: tuple[str, ...] = ()
+    crosses: Callable[[pl.LazyFrame, Frames], list[Cross]] | None = None
+
+    @property
+    def table(self) -> Table:
+        return TABLES[self.asset]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One expectation's outcome: how many rows break it, and some of them."""
+
+    name: str
+    doc: str
+    violations: int
+    sample: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a suite found in a table."""
+
+    rows: int
+    facts: tuple[Fact, ...]
+
+
+def find_facts(suite: Suite, frame: pl.LazyFrame, related: Frames) -> Facts:
+    """Run every expectation as an expression. Cost: one pass over the table for the row rules, one for the key."""
+    table = suite.table
+    missing = [name for name in table.schema if name not in frame.collect_schema().names()]
+    if missing:
+        return Facts(
+            0,
+            (
+                Fact(
+                    "columns_complete", f"have the columns {', '.join(missing)}", len(missing), pl.DataFrame()
+                ),
+            ),
+        )
+    required = [column.name for column in table.columns if not column.nullable]
+    empty = pl.any_horizontal(pl.col(name).is_null() for name in required)
+    broken = {"required_columns_filled": (f"have a value in {', '.join(required)}", empty)}
+    broken |= {rule.name: (rule.doc, ~rule.holds.fill_null(False)) for rule in table.rules}
+    counted = frame.select(
+        pl.len().alias("rows"), *(expr.sum().alias(name) for name, (_, expr) in broken.items())
+    ).collect()
+    counts = counted.row(0, named=True)
+    facts = [
+        Fact(
+            name,
+            doc,
+            counts[name],
+            frame.filter(expr).head(SAMPLE).collect() if counts[name] else table.empty(),
+        )
+        for name, (doc, expr) in broken.items()
+    ]
+    crosses = [Cross("key_unique", f"hold each {', '.join(table.key)} once", _repeated(frame, table.key))]
+    crosses += suite.crosses(frame, related) if suite.crosses else []
+    facts += [_cross_fact(cross) for cross in crosses]
+    return Facts(counts["rows"], tuple(facts))
+
+
+def _repeated(frame: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
+    return frame.group_by(*key).agg(times=pl.len()).filter(pl.col("times") > 1)
+
+
+def _cross_fact(cross: Cross) -> Fact:
+    failing = cross.failing.collect()
+    return Fact(cross.name, cross.doc, failing.height, failing.head(SAMPLE))

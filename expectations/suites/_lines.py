@@ -1,0 +1,39 @@
+"""Facts that several line tables share. Put here: comparisons of two tables line by line. Keep out: single suites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from expectations.suite import Cross
+
+
+def same_lines(
+    frame: pl.LazyFrame, before: pl.LazyFrame, *, source: str, unchanged: Sequence[str]
+) -> list[Cross]:
+    """No line lost, none added, and these columns as the stage before left them."""
+    here, there = frame.select("line_id", *unchanged), before.select("line_id", *unchanged)
+    return [
+        Cross(
+            "no_orphan_line", f"have no line that {source} lacks", here.join(there, on="line_id", how="anti")
+        ),
+        Cross("no_line_lost", f"have every line of {source}", there.join(here, on="line_id", how="anti")),
+        Cross(
+            "money_unchanged",
+            f"have {', '.join(unchanged)} as in {source}",
+            here.join(there, on=["line_id", *unchanged], how="anti", nulls_equal=True).join(
+                there, on="line_id", how="semi"
+            ),
+        ),
+    ]
+
+
+def known_lines(frame: pl.LazyFrame, terms: pl.LazyFrame) -> Cross:
+    """Every line is one that is due under the month's terms."""
+    due = terms.filter(pl.col("due"), pl.col("kind") == "USAGE")
+    return Cross(
+        "no_orphan_line",
+        "belong to a line of billing_terms that is due",
+        frame.join(due, on="line_id", how="anti"),
+    )

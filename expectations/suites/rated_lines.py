@@ -1,0 +1,42 @@
+"""rated_lines: a line for every charge that is due, and what its events say it should come to."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from expectations.suite import Cross, Frames, Suite
+
+
+def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
+    due = related["billing_terms"].filter("due").select("line_id")
+    unpriced = related["usage_aggregates"].filter(pl.col("disposition") != "BILLABLE").select("line_id")
+    expected = pl.concat([due, unpriced])
+    marginal = (
+        related["metered_events"]
+        .filter(pl.col("disposition") == "BILLABLE")
+        .group_by("line_id")
+        .agg(marginal_revenue=pl.col("marginal_revenue").sum())
+    )
+    lines = frame.select("line_id", "unit", "unrounded", "amount")
+    return [
+        Cross(
+            "no_orphan_line",
+            "have no line without terms or usage",
+            lines.join(expected, on="line_id", how="anti"),
+        ),
+        Cross(
+            "no_line_lost", "have a line for all that is due", expected.join(lines, on="line_id", how="anti")
+        ),
+        Cross(
+            "events_add_up",
+            "come to the sum of its events' marginal revenue, exactly",
+            lines.join(marginal, on="line_id", how="inner").filter(
+                pl.col("unrounded") != pl.col("marginal_revenue")
+            ),
+        ),
+    ]
+
+
+SUITE = Suite(
+    "rated_lines", related=("billing_terms", "usage_aggregates", "metered_events"), crosses=_crosses
+)

@@ -1,0 +1,32 @@
+"""settlements: each invoice comes to the sum of its lines."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from expectations.suite import Cross, Frames, Suite
+
+
+def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
+    routed = related["routed_lines"].filter(pl.col("invoice_id").is_not_null())
+    sums = routed.group_by("invoice_id").agg(
+        line_count=pl.len().cast(pl.Int64),
+        line_sum=(pl.col("amount") + pl.col("commit_adjustment")).sum(),
+        discounts=pl.col("discount").sum(),
+        taxes=pl.col("tax").sum(),
+    )
+    both = frame.select("invoice_id", "lines", "subtotal", "discount", "tax").join(
+        sums, on="invoice_id", how="full", coalesce=True
+    )
+    agrees = (
+        (pl.col("lines") == pl.col("line_count"))
+        & (pl.col("subtotal") == pl.col("line_sum"))
+        & (pl.col("discount") == pl.col("discounts"))
+        & (pl.col("tax") == pl.col("taxes"))
+    )
+    return [
+        Cross("lines_add_up", "come to the sum of its routed lines", both.filter(~agrees.fill_null(False)))
+    ]
+
+
+SUITE = Suite("settlements", related=("routed_lines",), crosses=_crosses)

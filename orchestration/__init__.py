@@ -1,0 +1,1 @@
+"""Dagster's nouns: definitions, resources, IO manager, checks, jobs, schedules, sensors, partitions. Keep out: rules and SQL."""

@@ -1,0 +1,96 @@
+"""How frames get into the lake and back. Put here: the one IO manager. Keep out: what the tables mean.
+
+Before a table is written it passes its gate: a frame that breaks its suite is never stored. Afterwards the blocking asset check
+judges what is really in the lake.
+"""
+
+import dagster as dg
+import polars as pl
+from dagster._core.definitions.metadata import MetadataValue
+
+from domain.errors import PermanentFailure
+from expectations.catalogue import suite_of
+from expectations.gate import Verdict, run_gate
+from orchestration.resources import DataDocs
+from orchestration.verdicts import failing_rows, verdict_metadata
+from storage.lake import Lake, Scope
+from transforms.frames import TABLES
+from transforms.table import AMOUNT
+
+
+class GateClosed(PermanentFailure):
+    """A frame broke its suite, so it was not written."""
+
+    code = "GATE_CLOSED"
+
+    def __init__(self, verdict: Verdict) -> None:
+        broken = "; ".join(
+            f"{fact.violations} rows do not {fact.doc} ({fact.name})" for fact in verdict.failed
+        )
+        super().__init__(f"gate of {verdict.asset}: {broken}. Nothing was written.")
+        self.verdict = verdict
+
+
+class LakeTables(dg.ConfigurableIOManager):
+    """Delta tables by asset name; a run reads and replaces its month and scope, and nothing else."""
+
+    lake: dg.ResourceDependency[Lake]
+    scope: dg.ResourceDependency[Scope]
+    docs: dg.ResourceDependency[DataDocs]
+
+    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame) -> None:
+        name = context.asset_key.path[-1]
+        scope = self.scope.of(context.partition_key)
+        frame = TABLES[name].conform(obj)
+        verdict = self._judge(name, frame, scope, context.run_id)
+        self.lake.replace(name, frame, scope)
+        context.add_output_metadata(
+            {
+                "dagster/row_count": frame.height,
+                "table_version": self.lake.version(name),
+                **money_sums(frame),
+                **verdict_metadata(verdict),
+                "data_docs": MetadataValue.url(self.docs.link(f"{name}/{context.run_id}.html")),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
+        name = context.asset_key.path[-1]
+        month = context.asset_partition_key if context.has_asset_partitions else None
+        frame = self.lake.scan(name, self.scope.of(month) if month else self.scope)
+        return frame if context.dagster_type.typing_type is pl.LazyFrame else frame.collect()
+
+    def _judge(self, name: str, frame: pl.DataFrame, scope: Scope, run: str) -> Verdict:
+        suite = suite_of(name)
+        related = {other: self.lake.scan(other, scope) for other in suite.related}
+        verdict = run_gate(suite, frame.lazy(), related)
+        if not verdict.passed:
+            page = run_gate(suite, frame.lazy(), related, docs=self.docs.path, run=run).page or ""
+            raise dg.Failure(
+                description=str(GateClosed(verdict)),
+                metadata={
+                    "failing_rows": failing_rows(verdict),
+                    "data_docs": MetadataValue.url(self.docs.link(page)),
+                },
+                allow_retries=False,
+            ) from GateClosed(verdict)
+        return verdict
+
+
+def money_sums(frame: pl.DataFrame) -> dict[str, str]:
+    """The sum of every money column, per currency where the table has one."""
+    columns = [name for name, dtype in frame.schema.items() if dtype == AMOUNT]
+    if not columns:
+        return {}
+    if "currency" not in frame.columns:
+        return {f"sum_{name}": str(frame[name].sum()) for name in columns}
+    sums = (
+        frame.filter(pl.col("currency").is_not_null())
+        .group_by("currency")
+        .agg(pl.col(columns).sum())
+        .sort("currency")
+    )
+    return {
+        f"sum_{name}": ", ".join(f"{row[name]} {row['currency']}" for row in sums.iter_rows(named=True))
+        for name in columns
+    }

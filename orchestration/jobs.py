@@ -1,0 +1,54 @@
+"""What can be run. Put here: jobs. Keep out: when (schedules.py, sensors.py)."""
+
+import dagster as dg
+
+from assets._table import MONTHS
+from orchestration.checks import EVENT_TABLES
+from storage.lake import Lake
+from transforms.frames import TABLES
+
+_EVENTS = dg.AssetSelection.assets(*EVENT_TABLES)
+_BILLING = dg.AssetSelection.assets(*(name for name in TABLES if name not in EVENT_TABLES))
+_VALIDATED = dg.AssetSelection.checks_for_assets(dg.AssetKey("validated_events"))
+
+ingest = dg.define_asset_job(
+    "ingest",
+    selection=_EVENTS,
+    description="Drain the event log and pass new events through the gates.",
+    executor_def=dg.in_process_executor,
+)
+
+close_month = dg.define_asset_job(
+    "close_month",
+    selection=_BILLING | _VALIDATED,
+    partitions_def=MONTHS,
+    description="Bill a month: freeze terms, meter, run the ten stages, write invoices. A rerun gives the same invoices. "
+    "For chosen tenants or customers, set resources › scope in the launchpad: exactly their rows are replaced.",
+    executor_def=dg.in_process_executor,
+)
+
+access_rights = dg.define_asset_job(
+    "access_rights",
+    selection=dg.AssetSelection.assets("access_snapshot"),
+    description="Publish all rights to the edge's hot state anew, and compare its counters with the lake.",
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.op
+def compact_tables(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+    """Merge small files, table by table."""
+    for name in TABLES:
+        lake.compact(name)
+        context.log.info("compacted %s", name)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Merge the small files that frequent appends leave in the lake.",
+)
+def maintain_lake() -> None:
+    compact_tables()
+
+
+JOBS = [ingest, close_month, access_rights, maintain_lake]

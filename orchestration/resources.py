@@ -1,0 +1,81 @@
+"""What assets are given. Put here: how the environment becomes a lake, a database, a Redis, a scope. Keep out: rules.
+
+Nothing connects at import time: Dagster makes these when a run or a tick needs them.
+"""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+from dagster._config.pythonic_config import ConfigurableResourceFactory
+from pydantic import Field
+from redis import Redis
+from sqlalchemy import Engine
+
+from storage.database import engine_of
+from storage.lake import Lake, Scope
+
+
+class LakeFactory(ConfigurableResourceFactory[Lake]):
+    """The lake: a folder or a bucket URL."""
+
+    url: str
+
+    def create_resource(self, context: dg.InitResourceContext) -> Lake:
+        return Lake(self.url)
+
+
+class DatabaseFactory(ConfigurableResourceFactory[Engine]):
+    """PostgreSQL by a plain postgresql:// URL."""
+
+    url: str
+
+    def create_resource(self, context: dg.InitResourceContext) -> Engine:
+        return engine_of(self.url)
+
+
+class RedisFactory(ConfigurableResourceFactory[Redis]):
+    """The event log and hot state."""
+
+    url: str
+
+    def create_resource(self, context: dg.InitResourceContext) -> Redis:
+        return Redis.from_url(self.url)
+
+
+class ScopeFactory(ConfigurableResourceFactory[Scope]):
+    """Which tenants and customers a run is for; empty lists mean all. The rerun replaces exactly their rows."""
+
+    tenants: list[str] = Field(default_factory=list, description="ids; empty: all")
+    customers: list[str] = Field(default_factory=list, description="ids; empty: all")
+
+    def create_resource(self, context: dg.InitResourceContext) -> Scope:
+        return Scope(tenants=tuple(self.tenants), customers=tuple(self.customers))
+
+
+class DataDocs(dg.ConfigurableResource):
+    """Where Great Expectations' pages are written, and the address people read them at."""
+
+    folder: str
+    base_url: str
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder)
+
+    def link(self, page: str) -> str:
+        """The address of a page, given its path below the folder."""
+        return f"{self.base_url.rstrip('/')}/{page}"
+
+
+def resources() -> dict[str, object]:
+    """All resources, from the environment the stack sets for its processes."""
+    home = os.environ.get("AFORO_HOME", ".aforo")
+    control = os.environ.get("AFORO_CONTROL_PORT", "8788")
+    return {
+        "lake": LakeFactory(url=dg.EnvVar("AFORO_LAKE_URL")),
+        "database": DatabaseFactory(url=dg.EnvVar("AFORO_DATABASE_URL")),
+        "redis": RedisFactory(url=dg.EnvVar("AFORO_REDIS_URL")),
+        "scope": ScopeFactory(),
+        "docs": DataDocs(folder=f"{home}/data-docs", base_url=f"http://127.0.0.1:{control}/data-docs"),
+    }

@@ -1,0 +1,107 @@
+"""`aforo bill`: bill a month through Dagster. Keep out: how runs are executed (stack/billing.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from stack.console import emit, err, out
+
+STEPS_OF_A_MONTH = 30
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("bill")(bill)
+
+
+def bill(
+    period: Annotated[str, typer.Argument(help="The month, YYYY-MM.")],
+    tenant: Annotated[list[str] | None, typer.Option(help="Only this tenant; may be repeated.")] = None,
+    customer: Annotated[list[str] | None, typer.Option(help="Only this customer; may be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Bill a month: take in what the edge accepted, meter it, run the ten stages, write the invoices.
+
+    Billing a month again gives the same invoices with the same numbers. Invoices that were issued are never changed.
+
+    Example: aforo bill 2026-03 --tenant acme --customer cust_1
+    """
+    from stack import billing
+
+    with steps(STEPS_OF_A_MONTH, quiet=as_json) as progress:
+        progress("loading")
+        billing.ingest(progress)
+        report = billing.bill(period, tenant, customer, progress)
+    if as_json:
+        emit(asdict(report))
+        return
+    out.print(invoices_table(report.invoices, f"Invoices of {period}"))
+    if report.held:
+        out.print(held_table(report.held))
+    out.print(f"Run {report.run_id}; events metered: {report.rows.get('metered_events', 0):,}")
+
+
+@contextmanager
+def steps(total: int, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A progress bar over the steps of a run; yields what to call after each step."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, disable=quiet, transient=True) as bar:
+        task = bar.add_task("starting", total=total)
+        yield lambda step: bar.update(task, advance=1, description=step)
+
+
+def invoices_table(invoices: list[dict[str, object]], title: str) -> Table:
+    """Invoices as people read them; an empty list says so."""
+    table = Table(title=title, caption=None if invoices else "No invoices.")
+    for name in ("number", "customer", "status"):
+        table.add_column(name)
+    for name in ("lines", "subtotal", "total", "due"):
+        table.add_column(name, justify="right")
+    table.add_column("currency")
+    for each in invoices:
+        money = (money_text(each["subtotal"]), money_text(each["total"]), money_text(each["amount_due"]))
+        table.add_row(
+            str(each["number"]),
+            str(each["customer_id"]),
+            str(each["status"]),
+            str(each["lines"]),
+            *money,
+            str(each["currency"]),
+        )
+    return table
+
+
+def money_text(amount: object) -> str:
+    """A rounded amount without the places its currency does not have (at least two, as people expect)."""
+    whole, _, places = f"{amount:,}".partition(".")
+    return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
+
+
+def held_table(held: list[dict[str, str]]) -> Table:
+    """Customers that were not billed, and why."""
+    table = Table(title="Not billed", title_style="bold red")
+    for name in ("tenant", "customer", "reason"):
+        table.add_column(name)
+    for each in held:
+        table.add_row(each["tenant_id"], each["customer_id"], each["reason"])
+    return table

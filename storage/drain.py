@@ -1,0 +1,127 @@
+"""From the event log into raw_events, exactly once. Put here: reading the log and committing it. Keep out: the gates.
+
+Rows and the last log position of every tenant land in one Delta commit; only then is the log trimmed. A crash before the
+commit leaves the log as it was; a crash after it leaves entries that the next drain recognises by position and trims.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+from redis import Redis
+
+from storage import event_log
+from storage.event_log import LogEntry
+from storage.lake import Cursor, Lake
+from transforms.frames import INSTANT, RAW_EVENTS
+
+ENTRIES = 2_000
+EVENTS = 500_000
+_VERDICTS = {"A": "ACCEPTED", "D": "DUPLICATE", "C": "CONFLICT", "X": "REJECTED"}
+_NAMES = {
+    "c": "customer_id", "u": "unit", "q": "quantity", "t": "occurred_at", "k": "idempotency_key", "h": "key_hash",
+    "p": "payload_hash", "n": "correction", "x": "reject_code", "d": "reject_detail", "f": "backfill", "j": "payload",
+}  # fmt: skip
+_RECORD = {
+    "c": pl.String, "u": pl.String, "q": pl.String, "t": pl.Int64, "k": pl.String, "h": pl.Int64, "p": pl.Int64,
+    "n": pl.Boolean, "x": pl.String, "d": pl.String, "f": pl.String, "j": pl.String,
+}  # fmt: skip
+
+
+@dataclass
+class Drained:
+    """What a drain did: events by door verdict, and the raw positions they got."""
+
+    verdicts: dict[str, int] = field(default_factory=dict)
+    first: int | None = None
+    last: int | None = None
+
+    @property
+    def events(self) -> int:
+        return sum(self.verdicts.values())
+
+
+def drain(redis: Redis, lake: Lake, *, entries: int = ENTRIES, events: int = EVENTS) -> Drained:
+    """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` a commit."""
+    cursor = lake.cursor("raw_events")
+    done = Drained()
+    for tenant in sorted(event_log.tenants(redis)):
+        _drain_tenant(redis, cursor, tenant, done, entries=entries, events=events)
+    return done
+
+
+def _drain_tenant(
+    redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, entries: int, events: int
+) -> None:
+    app = f"log:{tenant}:{event_log.incarnation(redis, tenant)}"
+    while True:
+        position = cursor.marker(app)
+        after = event_log.entry_id(position) if position is not None else "0-0"
+        if position is not None:
+            event_log.trim(redis, tenant, after)
+        batch = _read(redis, tenant, after, entries=entries, events=events)
+        if not batch:
+            return
+        first = (cursor.marker("raw_seq") or 0) + 1
+        frame = to_raw(tenant, batch, first=first)
+        last = first + frame.height - 1
+        cursor.append(frame, markers={app: batch[-1].position, "raw_seq": last})
+        event_log.trim(redis, tenant, batch[-1].id)
+        for verdict, count in frame["door"].value_counts().iter_rows():
+            done.verdicts[verdict] = done.verdicts.get(verdict, 0) + count
+        done.first, done.last = done.first or first, last
+
+
+def _read(redis: Redis, tenant: str, after: str, *, entries: int, events: int) -> list[LogEntry]:
+    batch: list[LogEntry] = []
+    held = 0
+    while held < events:
+        page = event_log.read(redis, tenant, after, entries)
+        if not page:
+            break
+        batch += page
+        held += sum(len(entry.verdicts) for entry in page)
+        after = page[-1].id
+    return batch
+
+
+def to_raw(tenant: str, entries: list[LogEntry], *, first: int) -> pl.DataFrame:
+    """RAW_EVENTS rows of a tenant's log entries; the first gets `raw_seq` `first`. Entries without events give no rows."""
+    entries = [entry for entry in entries if entry.verdicts]
+    if not entries:
+        return RAW_EVENTS.empty()
+    stamps = pl.DataFrame(
+        {
+            "received_at": [entry.received_at_us for entry in entries],
+            "source": [entry.source for entry in entries],
+            "key_id": [entry.key_id for entry in entries],
+            "door": [list(entry.verdicts) for entry in entries],
+        }
+    ).explode("door")
+    records = pl.read_ndjson(b"\n".join(entry.body for entry in entries), schema=_RECORD)
+    received = pl.col("received_at").cast(INSTANT)
+    return RAW_EVENTS.conform(
+        pl.concat([stamps, records], how="horizontal")
+        .rename(_NAMES)
+        .with_columns(
+            pl.int_range(first, first + records.height, dtype=pl.Int64).alias("raw_seq"),
+            pl.lit(tenant).alias("tenant_id"),
+            received,
+            received.dt.strftime("%Y-%m-%d").alias("received_day"),
+            pl.col("door").replace_strict(_VERDICTS),
+            pl.col("correction").fill_null(False),
+        )
+    )
+
+
+def backlog(redis: Redis) -> tuple[int, datetime | None]:
+    """(entries waiting in the log, time of receipt of the oldest)."""
+    waiting, oldest = 0, None
+    for tenant in event_log.tenants(redis):
+        waiting += event_log.pending(redis, tenant)
+        for entry in event_log.read(redis, tenant, "0-0", 1):
+            stamp = datetime.fromtimestamp(entry.received_at_us / 1e6, UTC)
+            oldest = min(oldest or stamp, stamp)
+    return waiting, oldest

@@ -1,0 +1,327 @@
+"""The append-only event log in Redis. Put here: the shape of an entry, appending, draining. Keep out: gates, HTTP, lake.
+
+One stream per tenant, `log:{tenant}`, one entry per request. The embedded Valkey runs `appendfsync always`: it syncs
+its append-only file before it replies, so a reply to `append` means the entry is on disk. `assert_durable` refuses a
+Redis that is set up otherwise; where its configuration may not be read, each append waits for the sync (WAITAOF).
+
+The drain reads after the position it has committed, commits, then trims: see `read`, `trim`, `incarnation`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
+
+from domain.counters import Bump
+from domain.errors import TransientFailure
+from domain.quantity import plain
+from domain.usage import UsageEvent
+
+ACCEPTED, DUPLICATE, CONFLICT, REJECTED = "A", "D", "C", "X"
+REMEMBER_SECONDS = 3 * 86_400
+"""How long the door remembers a key. A fast path only: the lake knows every key for ever."""
+
+TENANTS = "log-tenants"
+_SCRIPT = (Path(__file__).parent / "scripts" / "append.lua").read_text(encoding="utf-8")
+_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_SYNC_WAIT_MS = 5_000
+_SUMMABLE = 500_000_000_000  # as in append.lua: larger amounts travel as text, Lua would round them
+_INT64 = 2**63 - 1
+
+
+class LogNotDurable(TransientFailure):
+    """Redis does not sync every write to disk, so nothing may be acknowledged."""
+
+    code = "LOG_NOT_DURABLE"
+
+
+class LogRecord(msgspec.Struct):
+    """One received event as it stands in an entry, one JSON line each; see `LogEntry.body`.
+
+    c customer, u unit (key, or as sent), q quantity (decimal text), t occurred at (epoch µs), k idempotency key,
+    h key hash, p payload hash, n correction, x reject code, d reject detail, f backfill reason, j event as sent.
+    """
+
+    c: str | None
+    u: str | None
+    q: str | None
+    t: int | None
+    k: str | None
+    h: int | None
+    p: int | None
+    n: bool
+    x: str | None
+    d: str | None
+    f: str | None
+    j: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One request as drained. position: the id as one integer, rising (ms << 20 | seq). body: JSON lines (LogRecord),
+    one per event, in order; `verdicts` has one char for each: A accepted, D duplicate, C conflict, X rejected."""
+
+    id: str
+    position: int
+    received_at_us: int
+    source: str
+    key_id: str
+    verdicts: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the log did with a request. created: the stream was new, so its tenant must be (re)announced."""
+
+    verdicts: str
+    entry_id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What goes into one entry: the events of one request with their texts as sent and the counters they move."""
+
+    tenant_id: str
+    source: str
+    key_id: str
+    received_at: int
+    events: Sequence[UsageEvent]
+    texts: Sequence[str]
+    bumps: Sequence[Sequence[Bump]]
+
+
+def log_key(tenant_id: str) -> str:
+    """The stream of a tenant; the braces keep all keys of a tenant in one slot of a cluster."""
+    return f"log:{{{tenant_id}}}"
+
+
+def append(
+    redis: Redis, request: Request, *, remember: int = REMEMBER_SECONDS, wait: bool = False
+) -> Receipt:
+    """Append one request, at once or not at all, deciding duplicates and moving counters; returns when it is on disk.
+
+    remember: seconds the door keeps a key. wait: what `assert_durable` returned. Raises LogNotDurable and Redis'
+    own errors; after an error the request may or may not be in the log, and sending it again doubles nothing.
+    """
+    arguments = _arguments(request, remember)
+    if wait:
+        pipeline = redis.pipeline(transaction=False)
+        _plan_wait(pipeline, arguments)
+        return _receipt(*pipeline.execute()[1:])
+    try:
+        return _receipt(redis.evalsha(_SHA, 1, *arguments))
+    except NoScriptError:
+        return _receipt(redis.eval(_SCRIPT, 1, *arguments))
+
+
+async def append_async(
+    redis: AsyncRedis, request: Request, *, remember: int = REMEMBER_SECONDS, wait: bool = False
+) -> Receipt:
+    """`append` for the event loop."""
+    arguments = _arguments(request, remember)
+    if wait:
+        pipeline = redis.pipeline(transaction=False)
+        _plan_wait(pipeline, arguments)
+        return _receipt(*(await pipeline.execute())[1:])
+    try:
+        return _receipt(await redis.evalsha(_SHA, 1, *arguments))
+    except NoScriptError:
+        return _receipt(await redis.eval(_SCRIPT, 1, *arguments))
+
+
+def announce(redis: Redis, tenant_id: str) -> None:
+    """Put a tenant on the list of tenants with a log. Before its first append, and when a receipt says `created`."""
+    redis.sadd(TENANTS, tenant_id)
+
+
+async def announce_async(redis: AsyncRedis, tenant_id: str) -> None:
+    """`announce` for the event loop."""
+    await redis.sadd(TENANTS, tenant_id)
+
+
+def tenants(redis: Redis) -> list[str]:
+    """The tenants that have a log, in order."""
+    return sorted(_text(tenant) for tenant in redis.smembers(TENANTS))
+
+
+def pending(redis: Redis, tenant_id: str) -> int:
+    """Requests (entries) in the log that have not been trimmed."""
+    return int(redis.xlen(log_key(tenant_id)))
+
+
+def read(redis: Redis, tenant_id: str, after: str = "", count: int = 1000) -> list[LogEntry]:
+    """Up to `count` entries after the entry `after` (empty: from the beginning), oldest first."""
+    start = f"({after}" if after else "-"
+    found: Any = redis.xrange(log_key(tenant_id), min=start, count=count)
+    return [_entry(entry_id, fields) for entry_id, fields in found]
+
+
+def trim(redis: Redis, tenant_id: str, upto_id: str) -> int:
+    """Remove entries up to and including `upto_id`, never a newer one. Returns how many went."""
+    millis, _, sequence = upto_id.partition("-")
+    return int(redis.xtrim(log_key(tenant_id), minid=f"{millis}-{int(sequence) + 1}", approximate=False))
+
+
+def incarnation(redis: Redis, tenant_id: str) -> str:
+    """The life of this log: a random id beside it. Another one than before: Redis was lost and started empty, so
+    positions start anew and must not be compared with committed ones."""
+    key = f"log-incarnation:{{{tenant_id}}}"
+    redis.set(key, secrets.token_hex(16), nx=True)
+    return cast(bytes, redis.get(key)).decode()
+
+
+def position_of(entry_id: str) -> int:
+    """An entry id as one rising 64-bit integer."""
+    millis, _, sequence = entry_id.partition("-")
+    return int(millis) << 20 | int(sequence)
+
+
+def entry_id(position: int) -> str:
+    """The entry id that `position_of` gave this integer."""
+    return f"{position >> 20}-{position & 0xFFFFF}"
+
+
+def assert_durable(redis: Redis) -> bool:
+    """Raise LogNotDurable unless a reply can mean "on disk". Returns whether each append must wait for the sync
+    itself, because Redis does not let us read how it is set up."""
+    try:
+        return _judge(redis.config_get("append*"))
+    except NoPermissionError:
+        return True
+    except ResponseError as error:
+        return _forbidden(error)
+
+
+async def assert_durable_async(redis: AsyncRedis) -> bool:
+    """`assert_durable` for the event loop."""
+    try:
+        return _judge(await redis.config_get("append*"))
+    except NoPermissionError:
+        return True
+    except ResponseError as error:
+        return _forbidden(error)
+
+
+def _judge(config: dict[Any, Any]) -> bool:
+    found = {_text(name): _text(value) for name, value in config.items()}
+    if found.get("appendonly") != "yes":
+        raise LogNotDurable("Redis has appendonly = no: events would be lost with it. Set appendonly yes.")
+    if found.get("appendfsync") != "always":
+        raise LogNotDurable(
+            f"Redis has appendfsync = {found.get('appendfsync')}: the last second of acknowledged events could be "
+            "lost. Set appendfsync always."
+        )
+    return False
+
+
+def _forbidden(error: ResponseError) -> bool:
+    """Managed Redis has no CONFIG command at all."""
+    if "unknown command" in str(error).lower():
+        return True
+    raise error
+
+
+def _plan_wait(pipeline: Any, arguments: tuple[Any, ...]) -> None:
+    """WAITAOF speaks of its own connection's writes, so it travels with the script."""
+    pipeline.script_load(_SCRIPT)
+    pipeline.evalsha(_SHA, 1, *arguments)
+    pipeline.execute_command("WAITAOF", 1, 0, _SYNC_WAIT_MS)
+
+
+def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
+    gates = "".join("X" if event.refusals else "?" for event in request.events)
+    keys = "".join(
+        f"{event.digest.hex()}{event.payload_hash & 0xFFFFFFFFFFFFFFFF:016x}"
+        for event in request.events
+        if not event.refusals and event.digest is not None and event.payload_hash is not None
+    )
+    body = _ENCODER.encode_lines(
+        [_record(e, text) for e, text in zip(request.events, request.texts, strict=True)]
+    )
+    return (
+        log_key(request.tenant_id),
+        f"{{{request.tenant_id}}}",
+        remember,
+        gates,
+        keys,
+        _plan(request.bumps),
+        request.received_at,
+        request.source,
+        request.key_id,
+        body[:-1],
+    )
+
+
+def _record(event: UsageEvent, text: str) -> LogRecord:
+    refusal = event.refusals[0] if event.refusals else None
+    return LogRecord(
+        event.customer_id,
+        event.unit,
+        None if event.quantity is None else plain(event.quantity),
+        event.occurred_at,
+        event.idempotency_key,
+        event.key_hash,
+        event.payload_hash,
+        event.correction,
+        refusal.code if refusal else None,
+        refusal.detail if refusal else None,
+        event.backfill,
+        text,
+    )
+
+
+def _plan(moves: Sequence[Sequence[Bump]]) -> bytes:
+    counters: dict[tuple[str, str, str], int] = {}
+    events, which, amounts = [], [], []
+    for position, several in enumerate(moves, start=1):
+        for bump in several:
+            counter = (bump.customer_id, bump.field, bump.operation)
+            events.append(position)
+            which.append(counters.setdefault(counter, len(counters) + 1))
+            amounts.append(bump.amount if isinstance(bump.amount, str) else _lua_number(bump.amount))
+    plan = {"counters": list(counters), "events": events, "which": which, "amounts": amounts}
+    return msgspec.msgpack.encode(plan)
+
+
+def _lua_number(amount: int) -> int | str:
+    if abs(amount) <= _SUMMABLE:
+        return amount
+    return str(max(-_INT64, min(_INT64, amount)))
+
+
+def _receipt(reply: Any, synced: Any = None) -> Receipt:
+    if synced is not None and int(synced[0]) < 1:
+        raise LogNotDurable(f"Redis did not sync the entry to disk within {_SYNC_WAIT_MS} ms; send it again.")
+    verdicts, entry_id, created = reply
+    return Receipt(_text(verdicts), _text(entry_id), bool(int(created)))
+
+
+def _entry(entry_id: bytes, fields: dict[bytes, bytes]) -> LogEntry:
+    name = _text(entry_id)
+    return LogEntry(
+        id=name,
+        position=position_of(name),
+        received_at_us=int(fields[b"r"]),
+        source=fields[b"s"].decode(),
+        key_id=fields[b"i"].decode(),
+        verdicts=fields[b"v"].decode(),
+        body=fields[b"b"],
+    )
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+_ENCODER = msgspec.json.Encoder()

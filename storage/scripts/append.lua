@@ -1,0 +1,110 @@
+-- Appends one accepted request to a tenant's event log: decides duplicates, writes the entry, moves the counters.
+--
+-- Everything that could be wrong is looked at before the first write, the log entry is the first write, and the
+-- counters (the only writes that can fail after it) are protected calls. So the script never applies half of a
+-- request: either the entry is there with its keys remembered, or nothing is.
+--
+-- All keys carry the tenant's hash tag, so they live in one slot of a cluster; those beyond the log are named here
+-- and not in KEYS because their number follows from the request.
+--
+-- KEYS[1]  the stream           ARGV[1]  the tenant's tag, {tenant}
+-- ARGV[2]  seconds a key is remembered
+-- ARGV[3]  one char per event: ? undecided, X rejected by a gate
+-- ARGV[4]  48 chars per undecided event: digest of its key (32 hex), hash of its payload (16 hex)
+-- ARGV[5]  counters (msgpack): {counters = {{customer, field, operation}}, events = {}, which = {}, amounts = {}}
+--          in parallel lists: event position, index of the counter, both from 1, and the amount
+-- ARGV[6]  received at   ARGV[7] source   ARGV[8] key id   ARGV[9] records
+-- Returns  verdicts (one char per event: A, D, C or X), the entry's id, 1 if the log was created.
+
+local log, tag, ttl, gates, keys = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local CHUNK = 1000
+local SUMMABLE = 500000000000 -- 10,000 such amounts still add up exactly in a double
+
+local undecided = {}
+for position = 1, #gates do
+  if string.byte(gates, position) == 63 then undecided[#undecided + 1] = position end
+end
+if #keys ~= 48 * #undecided then
+  return redis.error_reply('ERR APPEND expects 48 chars for each undecided event')
+end
+local plan = cmsgpack.unpack(ARGV[5])
+
+-- Decide, reading only.
+local verdicts, first, remember = {}, {}, {}
+for position = 1, #gates do verdicts[position] = 'X' end
+for start = 1, #undecided, CHUNK do
+  local stop = math.min(start + CHUNK - 1, #undecided)
+  local names = {}
+  for nth = start, stop do
+    names[#names + 1] = 'seen:' .. tag .. ':' .. string.sub(keys, nth * 48 - 47, nth * 48 - 16)
+  end
+  local known = redis.call('MGET', unpack(names))
+  for nth = start, stop do
+    local name = names[nth - start + 1]
+    local payload = string.sub(keys, nth * 48 - 15, nth * 48)
+    local before = first[name] or known[nth - start + 1]
+    if not before then
+      first[name] = payload
+      remember[#remember + 1] = name
+      verdicts[undecided[nth]] = 'A'
+    elseif before == payload then
+      verdicts[undecided[nth]] = 'D'
+    else
+      verdicts[undecided[nth]] = 'C'
+    end
+  end
+end
+
+-- Write: the entry first.
+local created = 1 - redis.call('EXISTS', log)
+local line = table.concat(verdicts)
+local id = redis.call('XADD', log, '*', 'r', ARGV[6], 's', ARGV[7], 'i', ARGV[8], 'v', line, 'b', ARGV[9])
+for _, name in ipairs(remember) do redis.call('SET', name, first[name], 'EX', ttl) end
+
+-- Count what was accepted. A counter that cannot hold its value stays at the largest number there is.
+local function usage(counter) return 'usage:' .. tag .. ':' .. counter[1] end
+
+local function add(counter, amount)
+  local moved = redis.pcall('HINCRBY', usage(counter), counter[2], amount)
+  if type(moved) == 'table' and moved.err and string.find(moved.err, 'overflow') then
+    local edge = string.sub(amount, 1, 1) == '-' and '-9223372036854775808' or '9223372036854775807'
+    redis.pcall('HSET', usage(counter), counter[2], edge)
+  end
+end
+
+local function raise(counter, amount)
+  local held = redis.pcall('HGET', usage(counter), counter[2])
+  if type(held) == 'table' then return end
+  if not held or tonumber(held) < tonumber(amount) then
+    redis.pcall('HSET', usage(counter), counter[2], amount)
+  end
+end
+
+local function distinct(counter, value)
+  local values = 'distinct:' .. tag .. ':' .. counter[1] .. '|' .. counter[2]
+  if redis.pcall('PFADD', values, value) == 1 then
+    redis.pcall('HSET', usage(counter), counter[2], string.format('%.0f', redis.call('PFCOUNT', values) * 1000000))
+  end
+end
+
+local sums, customers = {}, {}
+for nth, position in ipairs(plan.events) do
+  if verdicts[position] == 'A' then
+    local which, amount = plan.which[nth], plan.amounts[nth]
+    local counter = plan.counters[which]
+    customers[counter[1]] = true
+    if counter[3] == 'M' then
+      raise(counter, amount)
+    elseif counter[3] == 'U' then
+      distinct(counter, amount)
+    elseif math.abs(tonumber(amount)) <= SUMMABLE then
+      sums[which] = (sums[which] or 0) + tonumber(amount)
+    else
+      add(counter, amount)
+    end
+  end
+end
+for which, sum in pairs(sums) do add(plan.counters[which], string.format('%.0f', sum)) end
+for customer in pairs(customers) do redis.pcall('SADD', 'counted:' .. tag, customer) end
+
+return {line, id, created}

@@ -1,0 +1,71 @@
+"""Rights and counters between PostgreSQL, Redis and the lake. Put here: publishing all rights, reading all counters as
+frames. Keep out: what rights mean (storage/repositories/rights.py), what drift is (transforms/drift.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+from redis import Redis
+from sqlalchemy import Engine, select
+
+from domain.access import TenantRights
+from storage import hot_state
+from storage.database import session_scope
+from storage.repositories.rights import tenant_rights
+from storage.tables.tenants import TenantRow
+from transforms.drift import COUNTERS, PERIODS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def publish_all(database: Engine, redis: Redis, *, as_of: datetime) -> list[TenantRights]:
+    """Make every tenant's hot state anew; a tenant at a time, so that memory is bounded by the largest."""
+    with session_scope(database) as session:
+        tenants = list(session.scalars(select(TenantRow.id).order_by(TenantRow.id)))
+    published = []
+    for tenant in tenants:
+        with session_scope(database) as session:
+            rights = tenant_rights(session, tenant, as_of)
+        hot_state.publish(redis, rights)
+        published.append(rights)
+    return published
+
+
+def periods_of(all_rights: Iterable[TenantRights]) -> pl.DataFrame:
+    """Every counted unit and period of every customer: columns `PERIODS`. Units with filters are left out."""
+    rows = [
+        (rights.tenant_id, customer.customer_id, unit.key, unit.aggregation, _instant(start), _instant(end))
+        for rights in all_rights
+        for unit in rights.units
+        if not unit.filters
+        for customer in rights.customers
+        for subscription in customer.subscriptions
+        if unit.key in subscription.units
+        for start, end in subscription.periods
+    ]
+    return pl.DataFrame(rows, schema=PERIODS, orient="row")
+
+
+def counters_of(redis: Redis, tenants: Iterable[str]) -> pl.DataFrame:
+    """Every counter the edge keeps: columns `COUNTERS`."""
+    rows = [
+        {
+            "tenant_id": tenant,
+            "customer_id": customer,
+            "unit": unit,
+            "period_start": _instant(start),
+            "micros": micros,
+        }
+        for tenant in tenants
+        for (customer, unit, start), micros in hot_state.read_all_counters(redis, tenant).items()
+    ]
+    schema = {name: dtype for name, dtype in COUNTERS.items() if name != "counted"} | {"micros": pl.Int64}
+    frame = pl.DataFrame(rows, schema=schema)
+    exact = pl.col("micros").cast(pl.Decimal(38, 9)) / pl.lit(1_000_000, dtype=pl.Decimal(38, 0))
+    return frame.with_columns(counted=exact.cast(COUNTERS["counted"])).drop("micros")
+
+
+def _instant(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,1 @@
+"""The typed SQLAlchemy models, a file per noun. Keep out: queries."""

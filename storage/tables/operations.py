@@ -1,0 +1,66 @@
+"""Requests to bill, and the audit log. Keep out: queries; what a request does (orchestration)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.tables.base import Base, CreatedAt, Id, TenantId
+
+
+class BillRequestRow(Base):
+    """Somebody's wish to bill a month; a sensor picks it up once it is QUEUED. `customers` empty: all of them."""
+
+    __tablename__ = "bill_requests"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "idempotency_key"),
+        CheckConstraint(
+            "status IN ('CREATED', 'QUEUED', 'RUNNING', 'COMPLETED', 'PARTIALLY_FAILED', 'FAILED')",
+            name="status",
+        ),
+        # Two runs of one tenant at once: the database lets exactly one through.
+        Index(
+            "uq_bill_requests_one_at_a_time",
+            "tenant_id",
+            unique=True,
+            postgresql_where=text("status IN ('QUEUED', 'RUNNING')"),
+        ),
+    )
+
+    tenant_id: Mapped[TenantId]
+    id: Mapped[Id]
+    month: Mapped[str]
+    customers: Mapped[list[str]]
+    auto_finalize: Mapped[bool]
+    notes: Mapped[str | None]
+    idempotency_key: Mapped[str | None]
+    requested_by: Mapped[str]
+    status: Mapped[str]
+    run_id: Mapped[str | None]
+    error: Mapped[str | None]
+    invoices_generated: Mapped[int]
+    customers_processed: Mapped[int]
+    created_at: Mapped[CreatedAt]
+    queued_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+
+class AuditRow(Base):
+    """Who did what to what, and how it looked before and after. A trigger refuses any change or removal."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "tenant_id", "target_type", "target_id"),)
+
+    tenant_id: Mapped[TenantId]
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[CreatedAt]
+    actor: Mapped[str]
+    action: Mapped[str]
+    target_type: Mapped[str]
+    target_id: Mapped[str]
+    changes: Mapped[dict[str, Any]]
+    reason: Mapped[str | None]

@@ -1,0 +1,55 @@
+"""Fresh numbers against exact ones. Put here: how far the edge's counters are from the lake. Keep out: reading either."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from transforms.table import INSTANT, QUANTITY, TEXT
+
+PERIODS = {
+    "tenant_id": TEXT, "customer_id": TEXT, "unit": TEXT, "aggregation": TEXT, "period_start": INSTANT, "period_end": INSTANT,
+}  # fmt: skip
+COUNTERS = {
+    "tenant_id": TEXT,
+    "customer_id": TEXT,
+    "unit": TEXT,
+    "period_start": INSTANT,
+    "counted": QUANTITY,
+}
+_COUNTER = ["tenant_id", "customer_id", "unit", "period_start"]
+
+
+def drift(*, counters: pl.DataFrame, periods: pl.DataFrame, validated_events: pl.LazyFrame) -> pl.DataFrame:
+    """`tenant_id, customer_id, unit, period_start, counted, in_lake, drift` of each counter that adds up (COUNT, SUM).
+
+    counters, periods: columns COUNTERS and PERIODS. Events still in the log are in the counter and not yet in the lake, so a
+    positive drift under load is normal; a negative one means that the edge has lost counts.
+    """
+    additive = periods.filter(pl.col("aggregation").is_in(["COUNT", "SUM"]))
+    if additive.is_empty():
+        return pl.DataFrame(schema={**COUNTERS, "in_lake": QUANTITY, "drift": QUANTITY})
+    since = additive["period_start"].min()
+    amount = (
+        pl.when(pl.col("aggregation") == "COUNT")
+        .then(pl.lit(1, dtype=QUANTITY))
+        .otherwise(pl.col("quantity"))
+    )
+    in_lake = (
+        validated_events.filter(pl.col("occurred_at") >= since)
+        .select("tenant_id", "customer_id", "unit", "occurred_at", "quantity")
+        .join(additive.lazy(), on=["tenant_id", "customer_id", "unit"], how="inner")
+        .filter(pl.col("occurred_at") >= pl.col("period_start"), pl.col("occurred_at") < pl.col("period_end"))
+        .group_by(_COUNTER)
+        .agg(in_lake=amount.sum())
+        .collect()
+    )
+    zero = pl.lit(0, dtype=QUANTITY)
+    return (
+        additive.select(_COUNTER)
+        .unique()
+        .join(counters, on=_COUNTER, how="left")
+        .join(in_lake, on=_COUNTER, how="left")
+        .with_columns(counted=pl.coalesce("counted", zero), in_lake=pl.coalesce("in_lake", zero))
+        .with_columns(drift=pl.col("counted") - pl.col("in_lake"))
+        .sort(_COUNTER)
+    )

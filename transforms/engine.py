@@ -1,0 +1,28 @@
+"""Where lazy frames become rows. Put here: collecting, and small frames for an engine. Keep out: rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+Events = nw.LazyFrame[Any]
+
+
+def collected(events: Events) -> pl.DataFrame:
+    """The rows as Polars. Sorted running sums are twice as fast in Polars' in-memory engine as in its streaming one."""
+    native = nw.to_native(events)
+    if isinstance(native, pl.LazyFrame):
+        return native.collect(engine="in-memory")
+    frame: pl.DataFrame = events.collect().to_polars()
+    return frame
+
+
+def beside(events: Events, small: pl.DataFrame) -> Events:
+    """A small frame as a lazy frame of the engine the events live in, ready to be joined."""
+    if events.implementation.is_polars():
+        return nw.from_native(small.lazy())
+    session = nw.to_native(events).sparkSession
+    moved: Events = nw.from_native(session.createDataFrame(small.to_pandas()))
+    return moved

@@ -1,0 +1,137 @@
+"""Events meet contracts. Put here: which subscription, plan and line an event belongs to, and whether it counts.
+Keep out: totals and money (estimate_revenue.py).
+
+Cost: one scan of the month's events, one hash join on (tenant, customer, unit), one anti-join on an integer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from transforms.conditions import counts, field_text
+from transforms.engine import Events, beside
+
+_WHO = ("tenant_id", "customer_id")
+_KEY = (*_WHO, "unit")
+_EVENT = (
+    *_KEY, "raw_seq", "key_hash", "idempotency_key", "occurred_at", "quantity", "late", "correction", "payload",
+)  # fmt: skip
+_TERM = (
+    *_KEY, "subscription_id", "line_id", "plan", "plan_version", "period_start", "active_start", "active_end", "due",
+    "event_field", "filters",
+)  # fmt: skip
+_NO_TERM: dict[str, Any] = {
+    "subscription_id": nw.String, "line_id": nw.String, "plan": nw.String, "plan_version": nw.Int64,
+    "period_start": nw.Datetime("us", "UTC"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Window:
+    """The instants a month's bill can reach into: the calendar month (UTC) and every period due with it. Half-open."""
+
+    month_start: datetime
+    month_end: datetime
+    start: datetime
+    end: datetime
+
+    def months(self) -> list[str]:
+        """The UTC calendar months the window touches, as partitions of validated_events."""
+        first = self.start.year * 12 + self.start.month - 1
+        last = self.end.year * 12 + self.end.month - 1
+        return [f"{n // 12:04d}-{n % 12 + 1:02d}" for n in range(first, last + 1)]
+
+
+def window(month: str, terms: pl.DataFrame) -> Window:
+    """The window of a month (YYYY-MM) under these terms."""
+    year, number = int(month[:4]), int(month[5:])
+    begin = datetime(year, number, 1, tzinfo=UTC)
+    end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+    due = terms.filter("due")
+    starts = [begin, *due.select("period_start").min().drop_nulls()["period_start"]]
+    ends = [end, *due.select("period_end").max().drop_nulls()["period_end"]]
+    return Window(begin, end, min(starts), max(ends))
+
+
+def enrich(validated: Events, *, terms: pl.DataFrame, month: str) -> Events:
+    """The month's events with subscription, plan, line, disposition and distinct value.
+
+    Events of a period that is billed with another month are left to that month. Usage that nothing prices stays visible:
+    NO_SUBSCRIPTION or NO_PRICE, in the calendar month (UTC) it happened in.
+    """
+    reach = window(month, terms)
+    inside = validated.filter(
+        nw.col("occurred_month").is_in(reach.months()),
+        nw.col("occurred_at") >= nw.lit(reach.start),
+        nw.col("occurred_at") < nw.lit(reach.end),
+    ).select(*_EVENT)
+    priced = terms.filter(pl.col("kind") == "USAGE").select(_TERM)
+    live = (nw.col("occurred_at") >= nw.col("active_start")) & (nw.col("occurred_at") < nw.col("active_end"))
+    matched = inside.join(beside(inside, priced), on=list(_KEY), how="inner").filter(live)
+    unmatched = inside.join(matched.select("raw_seq"), on="raw_seq", how="anti")
+    return nw.concat(
+        [
+            _with_disposition(matched.filter(nw.col("due")), priced),
+            _unpriced(unmatched, terms, reach),
+        ]
+    )
+
+
+_OUT = (*_EVENT[:-1], *_NO_TERM, "disposition", "distinct_value")
+
+
+def _with_disposition(matched: Events, priced: pl.DataFrame) -> Events:
+    """BILLABLE, or FILTERED where a unit's conditions leave the event out; and what UNIQUE counts."""
+    native: pl.LazyFrame = nw.to_native(matched)
+    passes, distinct = pl.lit(True), pl.lit(None, dtype=pl.String)
+    for filters in priced["filters"].drop_nulls().unique().sort():
+        concerned = pl.col("filters") == filters
+        payload = pl.when(concerned).then(pl.col("payload"))
+        passes = pl.when(concerned).then(counts(payload, filters)).otherwise(passes)
+    for field in priced["event_field"].drop_nulls().unique().sort():
+        concerned = pl.col("event_field") == field
+        payload = pl.when(concerned).then(pl.col("payload"))
+        distinct = pl.when(concerned).then(field_text(payload, field)).otherwise(distinct)
+    judged = native.with_columns(
+        disposition=pl.when(passes).then(pl.lit("BILLABLE")).otherwise(pl.lit("FILTERED")),
+        distinct_value=distinct,
+    )
+    out: Events = nw.from_native(judged)
+    return out.select(*_OUT)
+
+
+def _unpriced(unmatched: Events, terms: pl.DataFrame, reach: Window) -> Events:
+    """Events of the calendar month that no line takes: SYSTEM, NO_PRICE (a live subscription, another unit) or NO_SUBSCRIPTION."""
+    contracts = terms.select(*_WHO, "active_start", "active_end").unique()
+    here = unmatched.filter(
+        nw.col("occurred_at") >= nw.lit(reach.month_start), nw.col("occurred_at") < nw.lit(reach.month_end)
+    )
+    live = (nw.col("occurred_at") >= nw.col("active_start")) & (nw.col("occurred_at") < nw.col("active_end"))
+    covered = (
+        here.select(*_WHO, "raw_seq", "occurred_at")
+        .join(beside(unmatched, contracts), on=list(_WHO), how="inner")
+        .filter(live)
+        .select("raw_seq")
+        .unique(["raw_seq"])
+        .with_columns(covered=nw.lit(True))
+    )
+    reason = (
+        nw.when(nw.col("unit").str.starts_with("system."))
+        .then(nw.lit("SYSTEM"))
+        .otherwise(
+            nw.when(~nw.col("covered").is_null())
+            .then(nw.lit("NO_PRICE"))
+            .otherwise(nw.lit("NO_SUBSCRIPTION"))
+        )
+    )
+    nothing = {name: nw.lit(None, dtype=dtype) for name, dtype in _NO_TERM.items()}
+    return (
+        here.join(covered, on="raw_seq", how="left")
+        .with_columns(disposition=reason, distinct_value=nw.lit(None, dtype=nw.String), **nothing)
+        .select(*_OUT)
+    )

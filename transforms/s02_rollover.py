@@ -1,0 +1,17 @@
+"""Stage 2, Rollover: free units carried in from the period before. Put here: how many. Keep out: using them
+up."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from transforms.frames import ROLLOVERS
+from transforms.terms import LINE_ORDER, refuse
+
+
+def rollover(*, terms: pl.DataFrame) -> pl.DataFrame:
+    """ROLLOVERS: one row per due USAGE term; nothing is carried. Raises `UnsupportedTerms` for terms that
+    roll over."""
+    usage = terms.filter(pl.col("kind") == "USAGE").sort(LINE_ORDER)
+    refuse(usage, pl.col("rollover"), stage="Rollover", what="unused free units that carry over")
+    return ROLLOVERS.conform(usage.with_columns(carried=pl.lit(0)))

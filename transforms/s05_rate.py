@@ -1,0 +1,179 @@
+"""Stage 5, Rate: what each unit and fee costs, rounded once. Put here: lines and their charge. Keep out: free
+units (Allowance subtracts them), the price models themselves (charges), minimum spend, discounts, tax.
+
+What cannot be priced becomes a line of 0.00 that says why; Route then holds that customer's invoice.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import narwhals as nw
+import polars as pl
+
+from domain.money import UnknownRounding, prorate
+from transforms.charges import charge, price_columns, tier_breakdown, tier_count
+from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
+from transforms.terms import LINE_KEY, LINE_ORDER, refuse
+
+UNPRICED_ORDER = 1_000_000
+"""Unpriced usage stands after everything that has a price."""
+_ROUNDING: dict[str, Literal["half_to_even", "half_away_from_zero"]] = {
+    "HALF_EVEN": "half_to_even",
+    "HALF_UP": "half_away_from_zero",
+}
+_ADDS_UP = ["COUNT", "SUM", "UNIQUE"]
+_PART = (pl.col("active_start") != pl.col("period_start")) | (pl.col("active_end") != pl.col("period_end"))
+_ZERO = pl.lit(0, dtype=EXACT)
+
+
+def rate(*, allowances: pl.DataFrame, usage_aggregates: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
+    """RATED_LINES: a line for each due term, used or not, and an UNPRICED one for each aggregate nothing
+    prices.
+
+    Raises `UnsupportedTerms` for charges in advance, `BadTiers`, `UnknownRounding`.
+    """
+    refuse(terms, pl.col("billing_timing") != "ARREARS", stage="Rate", what="charges in advance")
+    lines = [_usage_lines(allowances, terms), _fee_lines(terms), _unpriced_lines(usage_aggregates, terms)]
+    return pl.concat(lines).sort(LINE_ORDER, nulls_last=True)
+
+
+def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
+    """One line per USAGE term. Sums are 0 without usage; a maximum, say, has no value."""
+    used = allowances.select(*LINE_KEY, "events", "value", "included", "billable", "event_charges")
+    zero = pl.when(pl.col("aggregation").is_in(_ADDS_UP)).then(pl.lit(0, dtype=QUANTITY))
+    lines = (
+        _prorated(terms.filter(pl.col("kind") == "USAGE"))
+        .join(used, on=LINE_KEY, how="left")
+        .with_columns(
+            pl.col("events").fill_null(0),
+            pl.col("included", "billable").fill_null(zero),
+            quantity=pl.col("value").fill_null(zero),
+            line_type=pl.lit("USAGE_FEE"),
+        )
+    )
+    priced = nw.from_native(price_columns(lines)).with_columns(
+        charge=charge(nw.col("billable"), nw.col("event_charges"), tier_count(lines))
+    )
+    bands = tier_breakdown(lines)
+    return _finish(
+        priced.to_native().drop("tiers").join(bands, on=LINE_KEY, how="left").rename({"bands": "tiers"})
+    )
+
+
+def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
+    """One line per BASE_FEE term, for the part of the period the subscription was live."""
+    fees = _prorated(terms.filter(pl.col("kind") == "BASE_FEE"))
+    nothing = pl.lit(None, dtype=QUANTITY)
+    return _finish(
+        fees.with_columns(
+            charge=pl.col("flat_amount"),
+            line_type=pl.lit("CHARGE"),
+            events=pl.lit(0),
+            quantity=nothing,
+            included=nothing,
+            billable=nothing,
+            tiers=pl.lit(None, dtype=TIER_CHARGES),
+        )
+    )
+
+
+def _unpriced_lines(usage_aggregates: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
+    """One line of 0.00 per aggregate that no subscription or no price covers, saying which."""
+    lines = usage_aggregates.filter(pl.col("disposition") != "BILLABLE").join(
+        _plans(terms), on=["tenant_id", "customer_id"], how="left"
+    )
+    used = pl.format(
+        "unit {} used by customer {} from {} to {}",
+        "unit",
+        "customer_id",
+        *(pl.col(at).dt.strftime("%Y-%m-%dT%H:%M:%SZ").fill_null("?") for at in ("first_at", "last_at")),
+    )
+    no_price = pl.format("NO_PRICE: {} is not priced by {}", used, pl.col("plans").fill_null("any due plan"))
+    no_subscription = pl.format("NO_SUBSCRIPTION: {} is covered by no subscription", used)
+    nothing = ("model", "period_start", "period_end", "included", "billable", "currency", "tiers")
+    return RATED_LINES.conform(
+        lines.with_columns(
+            line_order=pl.lit(UNPRICED_ORDER),
+            line_type=pl.lit("UNPRICED"),
+            description=pl.format("Unpriced usage: {}", "unit"),
+            quantity=pl.col("value"),
+            unrounded=_ZERO,
+            amount=pl.lit(0),
+            problem=pl.when(pl.col("disposition") == "NO_PRICE").then(no_price).otherwise(no_subscription),
+            **{name: pl.lit(None, dtype=RATED_LINES.schema[name]) for name in nothing},
+        )
+    )
+
+
+def _plans(terms: pl.DataFrame) -> pl.DataFrame:
+    """(tenant_id, customer_id, plans): the customer's plans, as people would name them."""
+    plan = pl.format("plan {} v{} (subscription {})", "plan", "plan_version", "subscription_id")
+    return terms.group_by("tenant_id", "customer_id").agg(plans=plan.unique().sort().str.join(", "))
+
+
+def _prorated(terms: pl.DataFrame) -> pl.DataFrame:
+    """The terms with `flat_amount` (EXACT) reduced to the part of the period the subscription was live."""
+    exact = terms.with_columns(pl.col("flat_amount").cast(EXACT))
+    part = exact.filter(_PART)
+    shares = [
+        None if amount is None else prorate(amount, live_end - live_start, end - start)
+        for amount, live_start, live_end, start, end in part.select(
+            "flat_amount", "active_start", "active_end", "period_start", "period_end"
+        ).iter_rows()
+    ]
+    prorated = part.with_columns(pl.Series("flat_amount", shares, dtype=EXACT))
+    return pl.concat([exact.filter(~_PART), prorated])
+
+
+def _finish(lines: pl.DataFrame) -> pl.DataFrame:
+    """Lines with a `charge` as RATED_LINES: the problem if there is one, and otherwise the charge, rounded
+    once."""
+    problem = _problem()
+    return RATED_LINES.conform(
+        lines.with_columns(problem=problem)
+        .with_columns(
+            unrounded=pl.when(pl.col("problem").is_null()).then(pl.col("charge")).otherwise(_ZERO),
+            line_type=pl.when(pl.col("problem").is_null()).then("line_type").otherwise(pl.lit("UNPRICED")),
+        )
+        .with_columns(amount=_rounded(lines).cast(AMOUNT))
+    )
+
+
+def _problem() -> pl.Expr:
+    of_plan = (pl.col("description"), pl.col("plan"), pl.col("plan_version"))
+    no_price = pl.format(
+        "NO_PRICE: {} of plan {} v{} has model {} but not its price", *of_plan, pl.col("model")
+    )
+    part = pl.format(
+        "PART_PERIOD: {} of plan {} v{} has free units, tiers or a minimum fee, which are not prorated yet, "
+        "and subscription {} was live for a part of the period only",
+        *of_plan,
+        pl.col("subscription_id"),
+    )
+    for_a_whole_period = (
+        (pl.col("included_free") > 0)
+        | (pl.col("min_fee") > 0).fill_null(False)
+        | pl.col("model").is_in(["GRADUATED", "VOLUME_TIERED"])
+    )
+    return (
+        pl.when(pl.col("charge").is_null())
+        .then(no_price)
+        .when(_PART & for_a_whole_period)
+        .then(part)
+        .otherwise(pl.lit(None, dtype=TEXT))
+    )
+
+
+def _rounded(lines: pl.DataFrame) -> pl.Expr:
+    """`unrounded` to each row's own `exponent` in its own `rounding` mode."""
+    amount = pl.lit(None, dtype=EXACT)
+    for exponent, mode in (
+        lines.select("exponent", "rounding").unique().sort("exponent", "rounding").iter_rows()
+    ):
+        if mode not in _ROUNDING:
+            raise UnknownRounding(mode)
+        of_this_kind = (pl.col("exponent") == exponent) & (pl.col("rounding") == mode)
+        rounded = pl.col("unrounded").round(exponent, mode=_ROUNDING[mode])
+        amount = pl.when(of_this_kind).then(rounded).otherwise(amount)
+    return amount

@@ -1,0 +1,83 @@
+"""What it takes to describe a table. Put here: column types, Column, Rule, Table. Keep out: the tables (frames.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+QUANTITY = pl.Decimal(38, 9)
+"""Usage: nine decimal places, below 10^17."""
+PRICE = pl.Decimal(38, 12)
+"""Unit prices, rates and fees as agreed."""
+EXACT = pl.Decimal(38, 21)
+"""Unrounded money: holds a quantity times a price without loss."""
+AMOUNT = pl.Decimal(38, 4)
+"""Rounded money; no ISO 4217 currency has more than four decimal places."""
+INSTANT = pl.Datetime("us", "UTC")
+TEXT = pl.String
+WHOLE = pl.Int64
+FLAG = pl.Boolean
+
+TIERS = pl.List(pl.Struct({"up_to": QUANTITY, "unit_price": PRICE, "flat_fee": PRICE}))
+"""Bands in rising order; `up_to` is inclusive, null in the last."""
+TIER_CHARGES = pl.List(
+    pl.Struct(
+        {"up_to": QUANTITY, "quantity": QUANTITY, "unit_price": PRICE, "flat_fee": PRICE, "amount": EXACT}
+    )
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, what it holds, and whether it may be null."""
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    doc: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row rule: `holds` is true on every good row. `doc` completes the sentence "every row must …"."""
+
+    name: str
+    doc: str
+    holds: pl.Expr
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: what a row is, its columns, what identifies a row, how it is laid out, and its row rules."""
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = field(default=())
+
+    @property
+    def schema(self) -> dict[str, pl.DataType | type[pl.DataType]]:
+        return {column.name: column.dtype for column in self.columns}
+
+    def empty(self) -> pl.DataFrame:
+        """No rows, all columns."""
+        return pl.DataFrame(schema=self.schema)
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with exactly this table's columns, in order and type; a missing column is an error."""
+        return frame.select(pl.col(name).cast(dtype) for name, dtype in self.schema.items())
+
+
+def column(name: str, dtype: pl.DataType | type[pl.DataType], doc: str, nullable: bool = False) -> Column:
+    return Column(name, dtype, doc, nullable)
+
+
+def at_least_zero(name: str) -> Rule:
+    return Rule(f"{name}_at_least_zero", f"have {name} ≥ 0", pl.col(name).is_null() | (pl.col(name) >= 0))
+
+
+def one_of(name: str, *values: str) -> Rule:
+    return Rule(f"{name}_known", f"have {name} in {', '.join(values)}", pl.col(name).is_in(list(values)))
