@@ -8,8 +8,7 @@ value follows from all events of the period, which only the lake knows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.access import CustomerRights
 from domain.filters import as_text, field_value, meets
@@ -25,9 +24,8 @@ OPERATIONS = {
 """Aggregations that can be counted at the door."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bump:
-    """One movement of one counter. amount: millionths for `+` and `M`, the distinct value for `U`."""
+class Bump(NamedTuple):
+    """One movement of one counter (a tuple: the door makes one for almost every event). amount: millionths for `+` and `M`, the distinct value for `U`."""
 
     customer_id: str
     field: str

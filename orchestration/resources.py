@@ -76,6 +76,6 @@ def resources() -> dict[str, object]:
         "lake": LakeFactory(url=dg.EnvVar("AFORO_LAKE_URL")),
         "database": DatabaseFactory(url=dg.EnvVar("AFORO_DATABASE_URL")),
         "redis": RedisFactory(url=dg.EnvVar("AFORO_REDIS_URL")),
-        "scope": ScopeFactory(),
+        "scope": ScopeFactory.configure_at_launch(),
         "docs": DataDocs(folder=f"{home}/data-docs", base_url=f"http://127.0.0.1:{control}/data-docs"),
     }

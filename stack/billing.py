@@ -4,13 +4,16 @@ that they appear in its UI. Keep out: printing (stack/commands), what the jobs d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import PermanentFailure
+from stack import dagster_home, schema
 from stack.console import Exit
-from stack.settings import use_running_stack
+from stack.settings import connected, use_running_stack
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult
@@ -132,7 +135,7 @@ def _execute(
             progress(context.step_key)
 
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    with dg.DagsterInstance.get() as instance:
+    with _instance() as instance:
         result = (
             defs.resolve_job_def(job)
             .with_hooks({step_done})
@@ -147,6 +150,20 @@ def _execute(
         if not result.success:
             raise _failure(job, result, instance)
         return result
+
+
+@contextmanager
+def _instance() -> Iterator[DagsterInstance]:
+    """The stack's Dagster instance; where only servers are given by the environment, one is set up over them."""
+    import dagster as dg
+
+    addresses = connected()
+    folder = Path(addresses.home) / "dagster"
+    if not (folder / "dagster.yaml").exists():
+        schema.prepare(addresses.database_url)
+        dagster_home.write(folder, code_port=0)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
 
 
 def _failure(job: str, result: ExecuteInProcessResult, instance: DagsterInstance) -> RunFailed:

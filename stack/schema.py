@@ -19,12 +19,16 @@ def main() -> None:
     assert settings.database_url is not None, (
         "AFORO_DATABASE_URL is not set: the supervisor sets it for its children"
     )
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA IF NOT EXISTS dagster")
+    prepare(settings.database_url)
 
+
+def prepare(database_url: str) -> None:
+    """Our tables of this version, and room for Dagster's; safe to call again."""
     from storage.database import migrate
 
-    migrate(settings.database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS dagster")
+    migrate(database_url)
 
 
 if __name__ == "__main__":

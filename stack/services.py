@@ -10,7 +10,6 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from stack import dagster_home
@@ -55,6 +54,7 @@ def plan(settings: Settings) -> Plan:
     """The stack these settings ask for: embedded servers only where no URL names another one."""
     home = settings.folder
     ports, notes = _choose_ports(settings)
+    settings.secret("operator_token")  # what the control API asks of its callers
     servers: list[Service] = []
     database_url, redis_url = settings.database_url, settings.redis_url
     if redis_url is None:
@@ -117,11 +117,7 @@ def _doors(environment: dict[str, str], ports: dict[str, int], servers: set[str]
             port=control,
         ),
     ]
-    return [
-        door
-        for door in doors
-        if _exists({"edge": "api.edge.__main__", "control": "api.control.__main__"}.get(door.name))
-    ]
+    return doors
 
 
 def _dagster(home: Path, environment: dict[str, str], ports: dict[str, int]) -> list[Service]:
@@ -149,11 +145,7 @@ def _dagster(home: Path, environment: dict[str, str], ports: dict[str, int]) -> 
             port=web,
         ),
     ]
-    return services if _exists("orchestration.definitions") else []
-
-
-def _exists(module: str | None) -> bool:
-    return module is None or find_spec(module) is not None
+    return services
 
 
 def _answers(port: int, path: str) -> Callable[[float], bool]:

@@ -100,7 +100,7 @@ def connected() -> Addresses:
     settings = Settings()
     running = state.running(settings.folder)
     if running is not None:
-        return Addresses(**{part.name: running.addresses.get(part.name) for part in fields(Addresses)})
+        return Addresses(**running.addresses)
     if settings.database_url is None or settings.redis_url is None:
         raise StackNotRunning(settings.folder)
     lake_url = settings.lake_url or str(settings.folder / "lake")

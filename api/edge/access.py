@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 
 from api.edge.auth import authenticate, require_tenant
 from api.edge.bodies import decode_object, read_body
@@ -31,10 +31,9 @@ _REQUEST = {
 
 def add_access_routes(app: FastAPI, service: EdgeService) -> None:
     """POST /v1/canAccess and GET /v1/entitlements."""
-    router = APIRouter(tags=["access"])
     body = {"required": True, "content": {"application/json": {"schema": _REQUEST}}}
 
-    @router.post("/v1/canAccess", response_model=None, openapi_extra={"requestBody": body})
+    @app.post("/v1/canAccess", tags=["access"], response_model=None, openapi_extra={"requestBody": body})
     async def can_access(request: Request) -> Response:
         """May this customer use this feature now? Usage counts as soon as its event is accepted; nothing is reserved."""
         key = await authenticate(service, request)
@@ -48,7 +47,7 @@ def add_access_routes(app: FastAPI, service: EdgeService) -> None:
         counted = await _counted(service, key, customer, grants)
         return _json(_answer(wanted, decide(rights, grants, counted), rights))
 
-    @router.get("/v1/entitlements", response_model=None)
+    @app.get("/v1/entitlements", tags=["access"], response_model=None)
     async def entitlements(request: Request) -> Response:
         """Everything this customer may use, with quotas and what is left of them."""
         key = await authenticate(service, request)
@@ -67,8 +66,6 @@ def add_access_routes(app: FastAPI, service: EdgeService) -> None:
                 "entitlements": held,
             }
         )
-
-    app.include_router(router)
 
 
 async def _grants(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import FastAPI, Response
 from redis.exceptions import RedisError
 
 from api.edge.service import EdgeService
@@ -12,15 +12,14 @@ from domain.errors import TransientFailure
 
 def add_health_routes(app: FastAPI, service: EdgeService) -> None:
     """GET /health and /healthz (the process answers), GET /readyz (the log may be trusted)."""
-    router = APIRouter(tags=["health"])
 
-    @router.get("/health", response_model=None)
-    @router.get("/healthz", response_model=None)
+    @app.get("/health", tags=["health"], response_model=None)
+    @app.get("/healthz", tags=["health"], response_model=None)
     async def health() -> Response:
         """The process answers."""
         return Response(b'{"status":"UP"}', media_type="application/json")
 
-    @router.get("/readyz", response_model=None)
+    @app.get("/readyz", tags=["health"], response_model=None)
     async def ready() -> Response:
         """Redis answers and syncs every write to disk before it replies."""
         try:
@@ -34,5 +33,3 @@ def add_health_routes(app: FastAPI, service: EdgeService) -> None:
         return Response(
             b'{"status":"UP","components":{"redis":{"status":"UP"}}}', media_type="application/json"
         )
-
-    app.include_router(router)

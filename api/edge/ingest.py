@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 
 from api.edge.auth import authenticate
 from api.edge.bodies import batch_texts, read_body
@@ -27,7 +27,6 @@ _BATCH = {
 
 def add_ingest_routes(app: FastAPI, service: EdgeService) -> None:
     """POST /v1/ingest/batch and its aliases, /v1/ingest, /v1/meter, /v1/events."""
-    router = APIRouter(tags=["ingest"])
 
     async def batch(request: Request) -> Response:
         """Many events. 202 with what became of them; events that fail do not stop the others."""
@@ -45,12 +44,11 @@ def add_ingest_routes(app: FastAPI, service: EdgeService) -> None:
         """One event that counts as 1: `{event, customer_id, …}`."""
         return await _ingest(service, request, "events", counts_as_one=True)
 
+    app.post("/v1/meter", **_described(_EVENT))(meter)
+    app.post("/v1/ingest", **_described(_EVENT))(ingest)
+    app.post("/v1/events", **_described(_EVENT))(events)
     for path in _BATCH_PATHS:
-        router.post(path, **_described(_BATCH), include_in_schema=path == _BATCH_PATHS[0])(batch)
-    router.post("/v1/ingest", **_described(_EVENT))(ingest)
-    router.post("/v1/meter", **_described(_EVENT))(meter)
-    router.post("/v1/events", **_described(_EVENT))(events)
-    app.include_router(router)
+        app.post(path, **_described(_BATCH), include_in_schema=path == _BATCH_PATHS[0])(batch)
 
 
 async def _ingest(
@@ -98,4 +96,9 @@ def _raise_if_failed(outcome: Outcome) -> None:
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
     """Bodies are decoded by hand, so OpenAPI has to be told what they are."""
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return {"status_code": 202, "response_model": None, "openapi_extra": {"requestBody": body}}
+    return {
+        "tags": ["ingest"],
+        "status_code": 202,
+        "response_model": None,
+        "openapi_extra": {"requestBody": body},
+    }

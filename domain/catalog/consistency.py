@@ -30,15 +30,16 @@ def problems_across(
 
 def _units(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
     """Events carry a key or a name, so both together must be unambiguous, whatever the case."""
-    owners = {key.lower(): key for key in whole.units}
+    meant: dict[str, set[str]] = {}
+    for unit in whole.units.values():
+        for word in (unit.key, unit.name):
+            meant.setdefault(word.lower(), set()).add(unit.key)
     for index, unit in enumerate(asked.units.values()):
-        others = {other.name.lower(): other.key for other in whole.units.values() if other.key != unit.key}
         for field, word in (("key", unit.key), ("name", unit.name)):
-            owner = others.get(word.lower()) or owners.get(word.lower(), unit.key)
-            if owner != unit.key:
-                yield FieldProblem(
-                    f"units[{index}].{field}", f"{word!r} already means unit {owner!r}; choose another"
-                )
+            others = meant[word.lower()] - {unit.key}
+            if others:
+                what = f"{word!r} already means unit {min(others)!r}; choose another"
+                yield FieldProblem(f"units[{index}].{field}", what)
                 break
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from domain.errors import PermanentFailure
 
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 PRICE_PLACES, PRICE_BELOW = 12, Decimal(10) ** 12
 QUANTITY_PLACES, QUANTITY_BELOW = 9, Decimal(10) ** 17
@@ -148,9 +149,12 @@ class Fields:
         if value is None:
             return None
         try:
-            return date.fromisoformat(value if isinstance(value, str) and len(value) == 10 else "")
+            day = date.fromisoformat(value if isinstance(value, str) and DAY.fullmatch(value) else "")
         except ValueError:
             raise FieldProblem(self.at(name), f"{shown(value)} is not a day; write YYYY-MM-DD") from None
+        if not 1900 <= day.year < 3000:
+            raise FieldProblem(self.at(name), f"{day} is out of range; use a year from 1900 to 2999")
+        return day
 
     def items(self, *names: str) -> list[tuple[str, object]]:
         """The path and value of each item of a list; none if the field is absent."""

@@ -102,7 +102,7 @@ def ingest_file(
     with Redis.from_url(redis_url) as redis, file.open("rb") as stream:
         work = FileIngest(redis, tenant_id, columns, source=source, backfill=backfill)
         if backfill and audit is not None:
-            audit("USAGE_BACKFILL", {"source": source, "reason": backfill, "bytes": file.stat().st_size})
+            audit("USAGE_BACKFILLED", {"file": file.name, "reason": backfill, "bytes": file.stat().st_size})
         return work.run(read_lines(stream, form), progress(stream))
 
 
@@ -153,7 +153,15 @@ def _only_tenant(redis_url: str) -> str:
 
 def _audit(database_url: str, tenant_id: str) -> Audit:
     def record(action: str, about: dict[str, Any]) -> None:
-        raise NotImplementedError
+        from storage.database import session_scope
+        from storage.repositories import audit
+
+        with session_scope(database_url) as session:
+            audit.record(
+                session, tenant_id, action,
+                target_type="usage_file", target_id=about["file"], changes={"bytes": about["bytes"]},
+                reason=about["reason"],
+            )  # fmt: skip
 
     return record
 

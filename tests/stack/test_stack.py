@@ -20,6 +20,7 @@ from stack.supervisor import strays
 from tests import harness
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PATHS = {"edge": "/readyz", "control": "/actuator/health", "dagster": "/server_info"}
 AFORO = str(Path(sys.executable).parent / "aforo")
 
 
@@ -55,9 +56,11 @@ class Stack:
 
     def answers(self) -> bool:
         urls = self.aforo("status")["urls"]
-        paths = {"edge": "/readyz", "control": "/actuator/health", "dagster": "/server_info"}
         with httpx.Client(trust_env=False) as client:
-            return all(client.get(urls[name] + path).status_code == 200 for name, path in paths.items())
+            try:
+                return all(client.get(urls[name] + path).status_code == 200 for name, path in PATHS.items())
+            except httpx.TransportError:
+                return False
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,41 @@
+"""How the management door answers. Put here: the success envelope and paging. Keep out: problems (api.problems), routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+
+def success(data: Any, meta: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`{success, data, meta}`."""
+    return {"success": True, "data": data, "meta": meta or {}}
+
+
+def page(items: Sequence[Any], *, number: int, size: int, total: int) -> dict[str, Any]:
+    """One page of a list; pages count from 0."""
+    pages = -(-total // size)
+    return success(list(items), {"page": number, "size": size, "totalElements": total, "totalPages": pages})
+
+
+def camel(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields as JSON: camelCase names, decimals as exact text, instants as RFC 3339."""
+    return {_name(name): _value(value) for name, value in fields.items()}
+
+
+def _name(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, dict):
+        return camel(value)
+    if isinstance(value, list):
+        return [_value(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Invoices at the management door: list, show, finalize, pay, void. Keep out: their rules (storage)."""

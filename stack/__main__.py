@@ -1,0 +1,5 @@
+"""`python -m stack`: the `aforo` command."""
+
+from stack.cli import app
+
+app()

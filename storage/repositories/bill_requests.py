@@ -1,0 +1,176 @@
+"""Requests to bill a month. Put here: making them, handing them to the sensor, recording how they went. Keep out: billing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from domain.errors import PermanentFailure
+from domain.period import parse_month
+from storage.repositories.audit import Audit
+from storage.tables.operations import BillRequestRow
+
+DONE = ("COMPLETED", "PARTIALLY_FAILED", "FAILED")
+
+
+class BillRequestNotFound(PermanentFailure):
+    """No such request in this tenant; another tenant's looks the same."""
+
+    code = "BILL_RUN_NOT_FOUND"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"bill run {request_id!r} does not exist")
+
+
+class BillRunInProgress(PermanentFailure):
+    """Another run of the tenant has not finished."""
+
+    code = "BILL_RUN_IN_PROGRESS"
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(f"tenant {tenant_id!r} has a bill run under way; wait until it has finished")
+
+
+class BillRunNotStartable(PermanentFailure):
+    """It was started before."""
+
+    code = "BILL_RUN_NOT_STARTABLE"
+
+    def __init__(self, request_id: str, status: str) -> None:
+        super().__init__(
+            f"bill run {request_id!r} is {status}; only CREATED runs can be started, make a new one"
+        )
+
+
+class BillRequests:
+    """One tenant's requests: CREATED, then QUEUED for the sensor, RUNNING, and one of DONE."""
+
+    def __init__(self, session: Session, tenant_id: str, actor: str = "operator") -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+        self._actor = actor
+
+    def create(
+        self,
+        month: str,
+        *,
+        customers: Sequence[str] = (),
+        auto_finalize: bool = False,
+        notes: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> BillRequestRow:
+        """A request to bill the month; the same idempotency key gives the same request. Raises NotAMonth."""
+        parse_month(month)
+        if idempotency_key is not None:
+            same = (
+                BillRequestRow.tenant_id == self._tenant_id,
+                BillRequestRow.idempotency_key == idempotency_key,
+            )
+            before = self._session.scalars(select(BillRequestRow).where(*same)).one_or_none()
+            if before is not None:
+                return before
+        row = BillRequestRow(
+            tenant_id=self._tenant_id,
+            id="br_" + secrets.token_hex(10),
+            month=month,
+            customers=list(customers),
+            auto_finalize=auto_finalize,
+            notes=notes,
+            idempotency_key=idempotency_key,
+            requested_by=self._actor,
+            status="CREATED",
+            invoices_generated=0,
+            customers_processed=0,
+        )
+        self._session.add(row)
+        about = {
+            "month": {"before": None, "after": month},
+            "customers": {"before": None, "after": list(customers)},
+        }
+        Audit(self._session, self._tenant_id, self._actor).record(
+            "BILL_RUN_CREATED", "billRun", row.id, about
+        )
+        self._session.flush()
+        return row
+
+    def get(self, request_id: str) -> BillRequestRow:
+        """Raises BillRequestNotFound."""
+        row = self._session.get(BillRequestRow, (self._tenant_id, request_id), populate_existing=True)
+        if row is None:
+            raise BillRequestNotFound(request_id)
+        return row
+
+    def execute(self, request_id: str) -> BillRequestRow:
+        """Queue it. Of two at once exactly one is let through. Raises BillRunInProgress, BillRunNotStartable."""
+        row = self.get(request_id)
+        if row.status in ("QUEUED", "RUNNING"):
+            return row
+        if row.status != "CREATED":
+            raise BillRunNotStartable(request_id, row.status)
+        try:
+            with self._session.begin_nested():
+                row.status = "QUEUED"
+                row.queued_at = func.now()
+                self._session.flush()
+        except IntegrityError:
+            raise BillRunInProgress(self._tenant_id) from None
+        self._session.refresh(row)
+        return row
+
+
+def queued(session: Session) -> list[BillRequestRow]:
+    """Requests waiting to be run, of all tenants, oldest first: for the sensor."""
+    query = select(BillRequestRow).where(BillRequestRow.status == "QUEUED").order_by(BillRequestRow.queued_at)
+    return list(session.scalars(query))
+
+
+def unfinished(session: Session) -> list[BillRequestRow]:
+    """Requests under way, so that the sensor can ask how their runs went."""
+    return list(session.scalars(select(BillRequestRow).where(BillRequestRow.status == "RUNNING")))
+
+
+def started(session: Session, tenant_id: str, request_id: str, run_id: str) -> bool:
+    """Mark a queued request as running under a run id; False: somebody else took it."""
+    return _update(
+        session, tenant_id, request_id, ("QUEUED",), status="RUNNING", run_id=run_id, started_at=func.now()
+    )
+
+
+def finished(
+    session: Session,
+    tenant_id: str,
+    request_id: str,
+    status: str,
+    *,
+    invoices_generated: int = 0,
+    customers_processed: int = 0,
+    error: str | None = None,
+) -> bool:
+    """Record how a run went (one of DONE); False: it was not under way."""
+    assert status in DONE, f"{status} is not a final status"
+    return _update(
+        session,
+        tenant_id,
+        request_id,
+        ("QUEUED", "RUNNING"),
+        status=status,
+        invoices_generated=invoices_generated,
+        customers_processed=customers_processed,
+        error=error,
+        completed_at=func.now(),
+    )
+
+
+def _update(session: Session, tenant_id: str, request_id: str, before: Sequence[str], **values: Any) -> bool:
+    here = (
+        BillRequestRow.tenant_id == tenant_id,
+        BillRequestRow.id == request_id,
+        BillRequestRow.status.in_(before),
+    )
+    done = session.execute(update(BillRequestRow).where(*here).values(**values).returning(BillRequestRow.id))
+    return done.first() is not None

@@ -1,0 +1,146 @@
+"""Finding invoices and moving them on. Put here: lists, look-ups, finalize, pay, void. Keep out: writing bills (invoices.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from domain.errors import PermanentFailure
+from storage.repositories.audit import Audit
+from storage.tables.invoices import InvoiceRow
+
+STATUSES = ("DRAFT", "OPEN", "PAID", "VOID")
+
+
+class InvoiceNotFound(PermanentFailure):
+    """No such invoice in this tenant; another tenant's looks the same."""
+
+    code = "INVOICE_NOT_FOUND"
+    exit_code = 2
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"invoice {reference!r} does not exist; `aforo invoices` lists them")
+
+
+class AmbiguousInvoice(PermanentFailure):
+    """Several tenants have an invoice of this number."""
+
+    code = "AMBIGUOUS_INVOICE"
+    exit_code = 2
+
+    def __init__(self, number: str, tenants: Sequence[str]) -> None:
+        super().__init__(
+            f"invoice {number!r} exists in tenants {', '.join(tenants)}; say which with --tenant"
+        )
+
+
+class InvoiceStateConflict(PermanentFailure):
+    """The invoice's state does not allow this."""
+
+    code = "INVOICE_STATE_CONFLICT"
+    exit_code = 3
+
+    def __init__(self, number: str, status: str, verb: str, needed: str) -> None:
+        super().__init__(
+            f"invoice {number}: cannot {verb} it, its status is {status}; only {needed} invoices can be"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which invoices are asked for; None: any."""
+
+    tenant: str | None = None
+    customer: str | None = None
+    month: str | None = None
+    status: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        pairs = (
+            (InvoiceRow.tenant_id, self.tenant),
+            (InvoiceRow.customer_id, self.customer),
+            (InvoiceRow.month, self.month),
+            (InvoiceRow.status, self.status),
+        )
+        return [column == value for column, value in pairs if value is not None]
+
+
+def find_invoices(
+    session: Session, wanted: Wanted, *, limit: int = 1000, offset: int = 0
+) -> list[InvoiceRow]:
+    """Invoices by month, tenant and number. Without a tenant it sees all: for the operator of the installation only."""
+    order = (InvoiceRow.month, InvoiceRow.tenant_id, InvoiceRow.number)
+    query = select(InvoiceRow).where(*wanted.conditions()).order_by(*order).limit(limit).offset(offset)
+    return list(session.scalars(query))
+
+
+def count_invoices(session: Session, wanted: Wanted) -> int:
+    return session.scalar(select(func.count()).select_from(InvoiceRow).where(*wanted.conditions())) or 0
+
+
+def locate(session: Session, reference: str, tenant_id: str | None = None) -> InvoiceRow:
+    """An invoice by number or id, of one tenant or (for the operator) of any. Raises InvoiceNotFound, AmbiguousInvoice."""
+    query = select(InvoiceRow).where(or_(InvoiceRow.id == reference, InvoiceRow.number == reference))
+    found = session.scalars(
+        query.where(*Wanted(tenant=tenant_id).conditions()).order_by(InvoiceRow.tenant_id)
+    ).all()
+    if not found:
+        raise InvoiceNotFound(reference)
+    if len(found) > 1:
+        raise AmbiguousInvoice(reference, [row.tenant_id for row in found])
+    return found[0]
+
+
+class InvoiceStates:
+    """One tenant's invoices and their way from DRAFT to OPEN to PAID or VOID. Repeating a step changes nothing."""
+
+    def __init__(self, session: Session, tenant_id: str, actor: str = "operator") -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+        self._audit = Audit(session, tenant_id, actor)
+
+    def get(self, reference: str) -> InvoiceRow:
+        """By number or id. Raises InvoiceNotFound."""
+        return locate(self._session, reference, self._tenant_id)
+
+    def finalize(self, reference: str) -> InvoiceRow:
+        """DRAFT to OPEN: issued, never edited again."""
+        return self._move(reference, "finalize", "DRAFT", "OPEN", "finalized_at")
+
+    def pay(self, reference: str) -> InvoiceRow:
+        """OPEN to PAID."""
+        return self._move(reference, "pay", "OPEN", "PAID", "paid_at")
+
+    def void(self, reference: str, reason: str) -> InvoiceRow:
+        """OPEN to VOID: it keeps its number."""
+        return self._move(reference, "void", "OPEN", "VOID", "voided_at", reason)
+
+    def _move(
+        self, reference: str, verb: str, needed: str, target: str, stamp: str, reason: str | None = None
+    ) -> InvoiceRow:
+        row_id = self.get(reference).id
+        locked = select(InvoiceRow).where(InvoiceRow.tenant_id == self._tenant_id, InvoiceRow.id == row_id)
+        row = self._session.scalars(
+            locked.with_for_update(), execution_options={"populate_existing": True}
+        ).one()
+        if row.status == target and not row.withdrawn:
+            return row
+        if row.status != needed:
+            raise InvoiceStateConflict(row.number, row.status, verb, needed)
+        now: Any = self._session.scalar(select(func.now()))
+        row.status = target
+        row.updated_at = now
+        setattr(row, stamp, now)
+        if reason is not None:
+            row.void_reason = reason
+        changes = {"status": {"before": needed, "after": target}}
+        self._audit.record(f"INVOICE_{_DONE[verb]}", "invoice", row.number, changes, reason)
+        self._session.flush()
+        return row
+
+
+_DONE = {"finalize": "FINALIZED", "pay": "PAID", "void": "VOIDED"}
