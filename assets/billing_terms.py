@@ -3,11 +3,11 @@
 import dagster as dg
 import polars as pl
 from sqlalchemy import Engine
-from storage.repositories.terms import frozen_terms
 
 from assets._table import billing_asset
 from storage.database import session_scope
 from storage.lake import Scope
+from storage.repositories.terms import frozen_terms
 from transforms.frames import BILLING_TERMS
 
 

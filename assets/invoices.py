@@ -1,13 +1,14 @@
-"""invoices: the settlements numbered and written to PostgreSQL, as drafts; issued invoices are never edited."""
+"""invoices: the settlements numbered and written to PostgreSQL as drafts; issued invoices stay as they were issued."""
 
 import dagster as dg
 import polars as pl
 from sqlalchemy import Engine
-from storage.repositories.invoices import settle
 
 from assets._table import billing_asset
 from storage.database import session_scope
 from storage.lake import Scope
+from storage.repositories.invoices import settle
+from storage.repositories.issued import invoices_of
 from transforms.frames import INVOICES
 
 
@@ -19,7 +20,12 @@ def invoices(
     database: dg.ResourceParam[Engine],
     scope: dg.ResourceParam[Scope],
 ) -> pl.DataFrame:
+    here = scope.of(context.partition_key)
     lines = routed_lines.filter(pl.col("destination") == "INVOICE")
     with session_scope(database) as session:
-        numbered = settle(session, settlements, lines, scope=scope.of(context.partition_key))
-    return pl.DataFrame(numbered, schema=INVOICES.schema)
+        differing = [
+            row["number"] for row in settle(session, settlements, lines, scope=here) if row["differs"]
+        ]
+        stored = invoices_of(session, here)
+    context.add_output_metadata({"issued_but_now_different": ", ".join(differing) or "none"})
+    return pl.DataFrame(stored, schema=INVOICES.schema)

@@ -21,6 +21,8 @@ QUIET = {"GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED
 """No process of ours reports home; logs appear as they are written."""
 SERVERS = frozenset({"postgres", "valkey"})
 """Stopped last: the others use them."""
+BATCH_NICENESS = 5
+"""Dagster's processes and their runs give way to the edge and its servers where processors are few."""
 LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Never through the proxy the environment may name."""
 
@@ -97,8 +99,9 @@ def _embedded(name: str, server: Postgres | Valkey, port: int | None = None) -> 
     return Service(name, server.command(), lambda since: server.is_ready(), port=port, prepare=server.prepare)
 
 
-def _python(environment: dict[str, str], *arguments: str) -> Command:
-    return Command((sys.executable, *arguments), env=environment, cwd=Path(environment["AFORO_HOME"]))
+def _python(environment: dict[str, str], *arguments: str, nice: int = 0) -> Command:
+    folder = Path(environment["AFORO_HOME"])
+    return Command((sys.executable, *arguments), env=environment, cwd=folder, nice=nice)
 
 
 def _doors(environment: dict[str, str], ports: dict[str, int], servers: set[str]) -> list[Service]:
@@ -106,7 +109,7 @@ def _doors(environment: dict[str, str], ports: dict[str, int], servers: set[str]
     edge, control = ports["edge"], ports["control"]
     log, database = tuple(servers & {"valkey"}), tuple(servers & {"postgres"})
     run = partial(_python, environment)
-    doors = [
+    return [
         Service("edge", run("-m", "api.edge"), _answers(edge, "/readyz"), after=log, port=edge),
         Service("schema", run("-m", "stack.schema"), lambda since: False, after=database, once=True),
         Service(
@@ -117,7 +120,6 @@ def _doors(environment: dict[str, str], ports: dict[str, int], servers: set[str]
             port=control,
         ),
     ]
-    return doors
 
 
 def _dagster(home: Path, environment: dict[str, str], ports: dict[str, int]) -> list[Service]:
@@ -125,9 +127,9 @@ def _dagster(home: Path, environment: dict[str, str], ports: dict[str, int]) -> 
     code, web = ports["code"], ports["dagster"]
     folder = home / "dagster"
     workspace = str(folder / "workspace.yaml")
-    run = partial(_python, environment, "-m")
+    run = partial(_python, environment, "-m", nice=BATCH_NICENESS)
     write = partial(dagster_home.write, folder, code_port=code)
-    services = [
+    return [
         Service(
             "code",
             run("stack.code_server", str(code)),
@@ -145,7 +147,6 @@ def _dagster(home: Path, environment: dict[str, str], ports: dict[str, int]) -> 
             port=web,
         ),
     ]
-    return services
 
 
 def _answers(port: int, path: str) -> Callable[[float], bool]:

@@ -25,13 +25,14 @@ class Account:
 
 @dataclass(frozen=True)
 class Command:
-    """One program to run: what, where, as whom, and how it likes to be asked to stop."""
+    """One program to run: what, where, as whom, how it is asked to stop, and how readily it gives way (0 to 19)."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    nice: int = 0
 
 
 def spawn(command: Command, *, log: Path) -> subprocess.Popen[bytes]:
@@ -54,22 +55,24 @@ def spawn(command: Command, *, log: Path) -> subprocess.Popen[bytes]:
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            preexec_fn=_die_with_parent(command.stop_signal),
+            preexec_fn=_in_child(command),
         )
 
 
-def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl  # looked up before the fork: only the call itself is safe after it
-    parent = os.getpid()
+def _in_child(command: Command) -> Callable[[], None]:
+    """What the child does between fork and exec; everything is looked up here, before the fork."""
+    nice, stop_signal, parent = command.nice, int(command.stop_signal), os.getpid()
+    prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
 
-    def tie() -> None:
-        prctl(PR_SET_PDEATHSIG, int(stop_signal), 0, 0, 0)
+    def prepare() -> None:
+        os.nice(nice)
+        if prctl is None:
+            return
+        prctl(PR_SET_PDEATHSIG, stop_signal, 0, 0, 0)
         if os.getppid() != parent:  # the parent died between fork and prctl
             os._exit(1)
 
-    return tie
+    return prepare
 
 
 def ask_to_stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:

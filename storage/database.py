@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+import storage.tables.all  # noqa: F401 — foreign keys are resolved by name
 from domain.errors import PermanentFailure, TransientFailure
 
 MIGRATIONS = Path(__file__).parent / "migrations"

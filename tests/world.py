@@ -67,17 +67,25 @@ class World:
         with session_scope(self.database_url) as session:
             hot_state.publish(self.redis, tenant_rights(session, read.tenant.id, datetime.now(UTC)))
 
-    def send(self, tenant: str, events: Iterable[Mapping[str, Any]], *, received: str, backfill: str | None = None) -> str:
+    def send(
+        self, tenant: str, events: Iterable[Mapping[str, Any]], *, received: str, backfill: str | None = None
+    ) -> str:
         """Events through the door in one request received at that time; returns the verdicts."""
         door = Door(tenant, hot_state.read_units(self.redis, tenant), backfill=backfill)
         sent = [dict(event) for event in events]
-        read = [read_event(event, door, received_at=micros(received), position=n) for n, event in enumerate(sent)]
+        read = [
+            read_event(event, door, received_at=micros(received), position=n) for n, event in enumerate(sent)
+        ]
         texts = [json.dumps(event, default=str) for event in sent]
         event_log.announce(self.redis, tenant)
-        request = event_log.Request(tenant, "test", "key_test", micros(received), read, texts, [[] for _ in sent])
+        request = event_log.Request(
+            tenant, "test", "key_test", micros(received), read, texts, [[] for _ in sent]
+        )
         return event_log.append(self.redis, request).verdicts
 
-    def run(self, job: str, *, month: str | None = None, expect: bool = True, **scope: list[str]) -> dg.ExecuteInProcessResult:
+    def run(
+        self, job: str, *, month: str | None = None, expect: bool = True, **scope: list[str]
+    ) -> dg.ExecuteInProcessResult:
         """A job, for a month and scope; the run must end as expected."""
         config = {"resources": {"scope": {"config": scope}}} if scope else {}
         result = self.defs.resolve_job_def(job).execute_in_process(

@@ -1,73 +1,101 @@
-"""Looking into an event. Put here: fields of the payload, and filter conditions over them. Keep out: which events to ask.
+"""Looking into events on frames. Put here: a field of the payload, filter conditions over it. Keep out: what a condition
+means (domain/filters.py, which the door asks too), which events to ask.
 
-A field is looked for at the top of the event, then in `metadata`, then in `properties`. Numbers compare as numbers.
+Cost: the field is cut out of simple payloads as text; each distinct text is read and judged once. Only payloads with nested
+objects, escapes, or the name in several places are read one by one.
 """
 
 from __future__ import annotations
 
 import json
-from functools import reduce
-from operator import and_
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal, DecimalException
+from typing import Any
 
+import msgspec
 import polars as pl
 
-from domain.errors import PermanentFailure
-from transforms.frames import QUANTITY
+from domain.access import FilterCondition
+from domain.filters import as_text, field_value, meets
 
-OPERATORS = ("EQUALS", "NOT_EQUALS", "GREATER_THAN", "LESS_THAN", "CONTAINS", "NOT_CONTAINS", "IN", "NOT_IN")
-
-
-class UnknownOperator(PermanentFailure):
-    """A filter condition that cannot be evaluated."""
-
-    code = "UNKNOWN_OPERATOR"
-
-    def __init__(self, operator: str) -> None:
-        super().__init__(f"operator: {operator!r} is not one of {', '.join(OPERATORS)}")
+_PLACES = ("metadata", "properties")
+_OBJECT = r"\{[^{}]*\}"
+_SIMPLE = rf'^\s*\{{[^{{}}]*(?:"(?:{"|".join(_PLACES)})"\s*:\s*{_OBJECT}[^{{}}]*){{0,2}}\}}\s*$'
+"""One object, and in it no other objects but those where fields are looked for."""
+_TOKEN = r'("[^"]*"|-?[0-9][-+.0-9eE]*|true|false|null)\s*[,}]'
+_PLAIN_NAME = re.compile(r"[\w$ -]+", re.ASCII)
 
 
-def field_text(payload: pl.Expr, field: str) -> pl.Expr:
-    """The field's value as text; null where the event does not have it."""
-    name = field.replace("\\", "\\\\").replace("'", "\\'")
-    paths = (f"$['{name}']", f"$['metadata']['{name}']", f"$['properties']['{name}']")
-    return pl.coalesce(*(payload.str.json_path_match(path) for path in paths))
+def distinct_values(payloads: pl.Series, field: str) -> pl.Series:
+    """The text of `field` in each event (JSON text), as UNIQUE counts it; null where the event lacks it."""
+    return _of_each(payloads, field, lambda value: None if value is None else as_text(value), pl.String())
 
 
-def counts(payload: pl.Expr, filters: str) -> pl.Expr:
-    """Whether an event meets all conditions of a unit's `filters` (JSON list of {field, operator, value})."""
-    conditions = [_holds(payload, condition) for condition in json.loads(filters)]
-    return reduce(and_, conditions, pl.lit(True))
+def counts(payloads: pl.Series, filters: str) -> pl.Series:
+    """Whether each event (JSON text) meets all conditions of a unit's `filters` (JSON list of {field, operator, value}).
+
+    Raises `domain.filters.UnknownOperator`.
+    """
+    passes = pl.repeat(True, payloads.len(), eager=True)
+    for each in json.loads(filters):
+        condition = FilterCondition(each["field"], each["operator"], each["value"])
+        meets([condition], {})  # an unknown operator is an error without events, too
+        passes &= _of_each(payloads, condition.field, _judge(condition), pl.Boolean())
+    return passes
 
 
-def _holds(payload: pl.Expr, condition: dict[str, str]) -> pl.Expr:
-    actual, operator = field_text(payload, condition["field"]), condition["operator"]
-    wanted = condition["value"]
-    positive = {
-        "EQUALS": lambda: _equals(actual, wanted),
-        "GREATER_THAN": lambda: _number(actual) > _number(pl.lit(wanted)),
-        "LESS_THAN": lambda: _number(actual) < _number(pl.lit(wanted)),
-        "CONTAINS": lambda: actual.str.contains(wanted, literal=True),
-        "IN": lambda: pl.any_horizontal(*(_equals(actual, each) for each in options(wanted))),
-    }
-    if operator in positive:
-        return positive[operator]().fill_null(False)
-    opposite = {"NOT_EQUALS": "EQUALS", "NOT_CONTAINS": "CONTAINS", "NOT_IN": "IN"}.get(operator)
-    if opposite is None:
-        raise UnknownOperator(operator)
-    return ~_holds(payload, {**condition, "operator": opposite})
+def read(payload: str | None) -> Mapping[str, Any]:
+    """An event as the door read it: numbers as int or Decimal. No event, or no object, has no fields."""
+    event = _DECODER.decode(payload) if payload else None
+    return event if isinstance(event, Mapping) else {}
 
 
-def options(value: str) -> list[str]:
-    """The values of IN: a JSON list, or words separated by commas."""
-    if value.lstrip().startswith("["):
-        return [each if isinstance(each, str) else json.dumps(each) for each in json.loads(value)]
-    return [each.strip() for each in value.split(",")]
+def _judge(condition: FilterCondition) -> Callable[[object], bool]:
+    return lambda value: meets([condition], {condition.field: value})
 
 
-def _number(text: pl.Expr) -> pl.Expr:
-    return text.cast(QUANTITY, strict=False)
+def _of_each(
+    payloads: pl.Series, field: str, of_value: Callable[[Any], object], dtype: pl.DataType
+) -> pl.Series:
+    """`of_value` of the field's value in each payload."""
+    frame = pl.DataFrame({"payload": payloads}).with_columns(token=_token(field))
+    tokens = frame["token"].drop_nulls().unique()
+    known = pl.DataFrame(
+        {
+            "token": tokens,
+            "found": pl.Series([of_value(_DECODER.decode(token)) for token in tokens], dtype=dtype),
+        }
+    )
+    joined = frame.join(known, on="token", how="left", maintain_order="left")
+    hard = joined["token"].is_null()
+    slow = [of_value(field_value(read(payload), field)) for payload in payloads.filter(hard)]
+    found = joined["found"]
+    return found.scatter(hard.arg_true(), pl.Series(slow, dtype=dtype)) if slow else found
 
 
-def _equals(actual: pl.Expr, wanted: str) -> pl.Expr:
-    as_number = (_number(actual) == _number(pl.lit(wanted))).fill_null(False)
-    return (actual == wanted) | as_number
+def _token(field: str) -> pl.Expr:
+    """The field's value as it stands in a simple payload (JSON text); "null" where it is absent; null: read it whole.
+
+    Simple is where nothing can mislead: no escapes, and neither the name nor a place in it twice.
+    """
+    if not _PLAIN_NAME.fullmatch(field):
+        return pl.lit(None, dtype=pl.String)
+    payload = pl.col("payload")
+    once = [payload.str.count_matches(f'"{place}"', literal=True) <= 1 for place in _PLACES]
+    escaped = payload.str.contains("\\", literal=True)
+    simple = pl.all_horizontal(payload.str.contains(_SIMPLE), ~escaped, *once)
+    times = payload.str.count_matches(f'"{field}"', literal=True)
+    cut = payload.str.extract(f'"{field.replace("$", "[$]")}"' + r"\s*:\s*" + _TOKEN)
+    return pl.when(simple & (times == 0)).then(pl.lit("null")).when(simple & (times == 1)).then(cut)
+
+
+def _exact(text: str) -> Decimal | str:
+    """A number with all its digits; one beyond any exponent stays text, as at the door."""
+    try:
+        return Decimal(text)
+    except DecimalException:
+        return text
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_exact)

@@ -26,3 +26,12 @@ def beside(events: Events, small: pl.DataFrame) -> Events:
     session = nw.to_native(events).sparkSession
     moved: Events = nw.from_native(session.createDataFrame(small.to_pandas()))
     return moved
+
+
+def alongside(events: Events, small: pl.DataFrame, *, on: str) -> Events:
+    """The events, in their order, with the columns of the small frame's row of the same `on`."""
+    if not events.implementation.is_polars():
+        return events.join(beside(events, small), on=on, how="inner")
+    native: pl.LazyFrame = nw.to_native(events)
+    joined: Events = nw.from_native(native.join(small.lazy(), on=on, how="left", maintain_order="left"))
+    return joined

@@ -13,22 +13,36 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from transforms.conditions import counts, field_text
-from transforms.engine import Events, beside
+from domain.errors import PermanentFailure
+from transforms.conditions import counts, distinct_values
+from transforms.engine import Events, beside, collected
 
 _WHO = ("tenant_id", "customer_id")
 _KEY = (*_WHO, "unit")
 _EVENT = (
-    *_KEY, "raw_seq", "key_hash", "idempotency_key", "occurred_at", "quantity", "late", "correction", "payload",
+    *_KEY, "raw_seq", "key_hash", "idempotency_key", "occurred_at", "quantity", "late", "correction",
 )  # fmt: skip
 _TERM = (
     *_KEY, "subscription_id", "line_id", "plan", "plan_version", "period_start", "active_start", "active_end", "due",
-    "event_field", "filters",
+    "distinct_field", "filters",
 )  # fmt: skip
 _NO_TERM: dict[str, Any] = {
     "subscription_id": nw.String, "line_id": nw.String, "plan": nw.String, "plan_version": nw.Int64,
     "period_start": nw.Datetime("us", "UTC"),
 }  # fmt: skip
+
+
+class UniqueWithoutField(PermanentFailure):
+    """Terms count distinct values of no field."""
+
+    code = "UNIQUE_WITHOUT_FIELD"
+
+    def __init__(self, offending: pl.DataFrame) -> None:
+        first = offending.row(0, named=True)
+        super().__init__(
+            f"event_field: is missing where unit {first['unit']} of plan {first['plan']} v{first['plan_version']} is "
+            f"counted as UNIQUE (tenant {first['tenant_id']}, line {first['line_id']}); name the field whose values count"
+        )
 
 
 @dataclass(frozen=True)
@@ -62,47 +76,58 @@ def enrich(validated: Events, *, terms: pl.DataFrame, month: str) -> Events:
     """The month's events with subscription, plan, line, disposition and distinct value.
 
     Events of a period that is billed with another month are left to that month. Usage that nothing prices stays visible:
-    NO_SUBSCRIPTION or NO_PRICE, in the calendar month (UTC) it happened in.
+    NO_SUBSCRIPTION or NO_PRICE, in the calendar month (UTC) it happened in. Raises `UniqueWithoutField`.
     """
-    reach = window(month, terms)
+    reach, priced = window(month, terms), _priced(terms)
+    looks_inside = not priced.filter(_LOOKS_INSIDE).is_empty()
     inside = validated.filter(
         nw.col("occurred_month").is_in(reach.months()),
         nw.col("occurred_at") >= nw.lit(reach.start),
         nw.col("occurred_at") < nw.lit(reach.end),
-    ).select(*_EVENT)
-    priced = terms.filter(pl.col("kind") == "USAGE").select(_TERM)
-    live = (nw.col("occurred_at") >= nw.col("active_start")) & (nw.col("occurred_at") < nw.col("active_end"))
-    matched = inside.join(beside(inside, priced), on=list(_KEY), how="inner").filter(live)
+    ).select(*_EVENT, *(["payload"] if looks_inside else []))
+    matched = inside.join(beside(inside, priced), on=list(_KEY), how="inner").filter(_LIVE)
     unmatched = inside.join(matched.select("raw_seq"), on="raw_seq", how="anti")
-    return nw.concat(
-        [
-            _with_disposition(matched.filter(nw.col("due")), priced),
-            _unpriced(unmatched, terms, reach),
-        ]
-    )
+    taken = _judged(matched.filter("due")) if looks_inside else _all_count(matched.filter("due"))
+    return nw.concat([taken, _unpriced(unmatched, terms, reach)])
 
 
-_OUT = (*_EVENT[:-1], *_NO_TERM, "disposition", "distinct_value")
+_OUT = (*_EVENT, *_NO_TERM, "disposition", "distinct_value")
+_LIVE = (nw.col("occurred_at") >= nw.col("active_start")) & (nw.col("occurred_at") < nw.col("active_end"))
+_LOOKS_INSIDE = pl.col("filters").is_not_null() | pl.col("distinct_field").is_not_null()
 
 
-def _with_disposition(matched: Events, priced: pl.DataFrame) -> Events:
+def _priced(terms: pl.DataFrame) -> pl.DataFrame:
+    """The terms of usage. `distinct_field`: what UNIQUE counts; other aggregations have it sent as the quantity."""
+    unique = pl.col("aggregation") == "UNIQUE"
+    usage = terms.filter(pl.col("kind") == "USAGE")
+    blind = usage.filter(unique, pl.col("event_field").is_null())
+    if not blind.is_empty():
+        raise UniqueWithoutField(blind.sort("line_id"))
+    return usage.with_columns(distinct_field=pl.when(unique).then("event_field")).select(_TERM)
+
+
+def _all_count(matched: Events) -> Events:
+    """The common case: no unit asks what is in the events, so that their payload need not be read."""
+    nothing = nw.lit(None, dtype=nw.String)
+    return matched.with_columns(disposition=nw.lit("BILLABLE"), distinct_value=nothing).select(*_OUT)
+
+
+def _judged(matched: Events) -> Events:
     """BILLABLE, or FILTERED where a unit's conditions leave the event out; and what UNIQUE counts."""
-    native: pl.LazyFrame = nw.to_native(matched)
-    passes, distinct = pl.lit(True), pl.lit(None, dtype=pl.String)
-    for filters in priced["filters"].drop_nulls().unique().sort():
-        concerned = pl.col("filters") == filters
-        payload = pl.when(concerned).then(pl.col("payload"))
-        passes = pl.when(concerned).then(counts(payload, filters)).otherwise(passes)
-    for field in priced["event_field"].drop_nulls().unique().sort():
-        concerned = pl.col("event_field") == field
-        payload = pl.when(concerned).then(pl.col("payload"))
-        distinct = pl.when(concerned).then(field_text(payload, field)).otherwise(distinct)
-    judged = native.with_columns(
+    frame = collected(matched)
+    passes = pl.repeat(True, frame.height, eager=True)
+    distinct = pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+    for filters in frame["filters"].drop_nulls().unique().sort():
+        rows = (frame["filters"] == filters).arg_true()
+        passes = passes.scatter(rows, counts(frame["payload"].gather(rows), filters))
+    for field in frame["distinct_field"].drop_nulls().unique().sort():
+        rows = (frame["distinct_field"] == field).arg_true()
+        distinct = distinct.scatter(rows, distinct_values(frame["payload"].gather(rows), field))
+    judged = frame.with_columns(
         disposition=pl.when(passes).then(pl.lit("BILLABLE")).otherwise(pl.lit("FILTERED")),
         distinct_value=distinct,
     )
-    out: Events = nw.from_native(judged)
-    return out.select(*_OUT)
+    return beside(matched, judged).select(*_OUT)
 
 
 def _unpriced(unmatched: Events, terms: pl.DataFrame, reach: Window) -> Events:
@@ -111,11 +136,10 @@ def _unpriced(unmatched: Events, terms: pl.DataFrame, reach: Window) -> Events:
     here = unmatched.filter(
         nw.col("occurred_at") >= nw.lit(reach.month_start), nw.col("occurred_at") < nw.lit(reach.month_end)
     )
-    live = (nw.col("occurred_at") >= nw.col("active_start")) & (nw.col("occurred_at") < nw.col("active_end"))
     covered = (
         here.select(*_WHO, "raw_seq", "occurred_at")
         .join(beside(unmatched, contracts), on=list(_WHO), how="inner")
-        .filter(live)
+        .filter(_LIVE)
         .select("raw_seq")
         .unique(["raw_seq"])
         .with_columns(covered=nw.lit(True))

@@ -24,13 +24,20 @@ class LinesWithoutInvoice(PermanentFailure):
         )
 
 
-def invoice_lines(*, routed_lines: pl.DataFrame, invoices: pl.DataFrame) -> pl.DataFrame:
-    """INVOICE_LINES: the lines that are not held, with their invoice's number. Raises
-    `LinesWithoutInvoice`."""
+def invoice_lines(
+    *, routed_lines: pl.DataFrame, invoices: pl.DataFrame, issued_lines: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """INVOICE_LINES: the lines that are not held, with their invoice's number. Invoices that are drafts no more keep
+    the lines they were issued with (`issued_lines`). Raises `LinesWithoutInvoice`."""
     invoiced = routed_lines.filter(pl.col("destination") != "HELD")
-    numbers = invoices.select("month", "invoice_id", "number")
+    numbers = invoices.select("month", "invoice_id", "number", "status")
     orphans = invoiced.join(numbers, on=["month", "invoice_id"], how="anti")
     if not orphans.is_empty():
         raise LinesWithoutInvoice(orphans)
-    lines = invoiced.join(numbers, on=["month", "invoice_id"], how="left")
-    return INVOICE_LINES.conform(lines.sort(LINE_ORDER, nulls_last=True))
+    drafts = invoiced.join(
+        numbers.filter(pl.col("status") == "DRAFT"), on=["month", "invoice_id"], how="inner"
+    )
+    lines = INVOICE_LINES.conform(drafts)
+    if issued_lines is not None:
+        lines = pl.concat([lines, issued_lines])
+    return lines.sort(LINE_ORDER)

@@ -16,11 +16,12 @@ def meter(*, validated_events: pl.LazyFrame, terms: pl.DataFrame, month: str) ->
     """METERED_EVENTS of a month (YYYY-MM) under these BILLING_TERMS, in order of line and time."""
     enriched = collected(enrich(nw.from_native(validated_events), terms=terms, month=month))
     billed = pl.col("disposition") == "BILLABLE"
+    others = ("tenant_id", "customer_id", "unit", "occurred_at", "key_hash", "raw_seq")
     due = terms.filter(pl.col("due"), pl.col("kind") == "USAGE")
     billable = event_charges(nw.from_native(enriched.filter(billed).lazy()), due)
     late_lines = due.filter(pl.col("aggregation").is_in(AT_THE_END))
     estimated = estimate_revenue(billable, terms=due, final_values=_final_values(billable, late_lines))
-    rest = enriched.filter(~billed).with_columns(
+    rest = enriched.filter(~billed).sort(others).with_columns(
         pl.lit(None, dtype=METERED_EVENTS.schema[name]).alias(name)
         for name in ("event_charge", "running_total", "marginal_revenue")
     )

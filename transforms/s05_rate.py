@@ -11,9 +11,10 @@ from typing import Literal
 import narwhals as nw
 import polars as pl
 
-from domain.money import UnknownRounding, prorate
+from domain.money import UnknownRounding
 from transforms.charges import charge, price_columns, tier_breakdown, tier_count
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
+from transforms.proration import PART, prorated
 from transforms.terms import LINE_KEY, LINE_ORDER, refuse
 
 UNPRICED_ORDER = 1_000_000
@@ -23,7 +24,6 @@ _ROUNDING: dict[str, Literal["half_to_even", "half_away_from_zero"]] = {
     "HALF_UP": "half_away_from_zero",
 }
 _ADDS_UP = ["COUNT", "SUM", "UNIQUE"]
-_PART = (pl.col("active_start") != pl.col("period_start")) | (pl.col("active_end") != pl.col("period_end"))
 _ZERO = pl.lit(0, dtype=EXACT)
 
 
@@ -43,7 +43,7 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     used = allowances.select(*LINE_KEY, "events", "value", "included", "billable", "event_charges")
     zero = pl.when(pl.col("aggregation").is_in(_ADDS_UP)).then(pl.lit(0, dtype=QUANTITY))
     lines = (
-        _prorated(terms.filter(pl.col("kind") == "USAGE"))
+        prorated(terms.filter(pl.col("kind") == "USAGE"))
         .join(used, on=LINE_KEY, how="left")
         .with_columns(
             pl.col("events").fill_null(0),
@@ -63,7 +63,7 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
 def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
     """One line per BASE_FEE term, for the part of the period the subscription was live."""
-    fees = _prorated(terms.filter(pl.col("kind") == "BASE_FEE"))
+    fees = prorated(terms.filter(pl.col("kind") == "BASE_FEE"))
     nothing = pl.lit(None, dtype=QUANTITY)
     return _finish(
         fees.with_columns(
@@ -112,20 +112,6 @@ def _plans(terms: pl.DataFrame) -> pl.DataFrame:
     return terms.group_by("tenant_id", "customer_id").agg(plans=plan.unique().sort().str.join(", "))
 
 
-def _prorated(terms: pl.DataFrame) -> pl.DataFrame:
-    """The terms with `flat_amount` (EXACT) reduced to the part of the period the subscription was live."""
-    exact = terms.with_columns(pl.col("flat_amount").cast(EXACT))
-    part = exact.filter(_PART)
-    shares = [
-        None if amount is None else prorate(amount, live_end - live_start, end - start)
-        for amount, live_start, live_end, start, end in part.select(
-            "flat_amount", "active_start", "active_end", "period_start", "period_end"
-        ).iter_rows()
-    ]
-    prorated = part.with_columns(pl.Series("flat_amount", shares, dtype=EXACT))
-    return pl.concat([exact.filter(~_PART), prorated])
-
-
 def _finish(lines: pl.DataFrame) -> pl.DataFrame:
     """Lines with a `charge` as RATED_LINES: the problem if there is one, and otherwise the charge, rounded
     once."""
@@ -159,7 +145,7 @@ def _problem() -> pl.Expr:
     return (
         pl.when(pl.col("charge").is_null())
         .then(no_price)
-        .when(_PART & for_a_whole_period)
+        .when(PART & for_a_whole_period)
         .then(part)
         .otherwise(pl.lit(None, dtype=TEXT))
     )

@@ -62,8 +62,7 @@ def up(
     home = Settings().folder
     started = time.monotonic()
     already = state.is_locked(home)
-    supervisor = None if already else _spawn_supervisor(home)
-    seen = _watch(home, supervisor, wait=wait, quiet=as_json or already)
+    seen = start(home, wait=wait, quiet=as_json)
     if as_json:
         emit(_as_data(home, seen))
         return
@@ -105,6 +104,18 @@ def status(as_json: JsonOption = False) -> None:
         _show(seen)
     if seen is None or not seen.is_ready:
         raise typer.Exit(Exit.FAILED)
+
+
+def start(home: Path, *, wait: bool = True, quiet: bool = False) -> StackState:
+    """Start the stack over this folder unless it is up already; waits until all parts answer, or (not `wait`) are named.
+
+    Raises StackDidNotStart.
+    """
+    from stack import state
+
+    already = state.is_locked(home)
+    supervisor = None if already else _spawn_supervisor(home)
+    return _watch(home, supervisor, wait=wait, quiet=quiet or already)
 
 
 def _spawn_supervisor(home: Path) -> subprocess.Popen[bytes]:

@@ -1,57 +1,95 @@
 """What an invoice says, as one text. Put here: the canonical form and its hash. Keep out: numbers, states, processing times.
 
 The hash is over the bill itself: the same usage under the same terms gives the same hash whenever, wherever and however
-often it is billed. Number and state are given to a bill, they are not part of it.
+often it is billed. Number and state are given to a bill, they are not part of it. Anyone can recompute it from the stored
+rows: the canonical form is JSON with fields in alphabetical order and every value as text, decimals without needless zeros.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
-from domain.quantity import plain
+import polars as pl
+
 from storage.tables.invoices import InvoiceLineRow
-from transforms.frames import SETTLEMENTS
+from transforms.frames import ROUTED_LINES, SETTLEMENTS
 
 HEADER = tuple(SETTLEMENTS.schema)
 """The fields of an invoice that its content is made of."""
 LINE = tuple(
-    name
-    for name in InvoiceLineRow.__table__.columns.keys()  # noqa: SIM118  (a column collection, not a dictionary)
-    if name not in ("tenant_id", "invoice_id")
+    column.name
+    for column in InvoiceLineRow.__table__.columns
+    if column.name not in ("tenant_id", "invoice_id")
 )
 """The fields of a line."""
+LINE_SCHEMA = {name: ROUTED_LINES.schema[name] for name in ("tenant_id", "invoice_id", *LINE)}
+INSTANT = "%Y-%m-%dT%H:%M:%S%.6fZ"
+_KEY = ["tenant_id", "invoice_id"]
 
 
-def content_hash(header: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 (hex) over the canonical JSON: sorted fields, decimals as their shortest text, instants in UTC."""
-    said = {
-        "invoice": {name: canonical(header[name]) for name in HEADER},
-        "lines": [{name: canonical(line[name]) for name in LINE} for line in in_order(lines)],
-    }
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def in_order(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Lines as they stand on the invoice."""
-    return sorted(
-        lines, key=lambda line: (line["subscription_id"] or "", line["line_order"], line["line_id"])
+def content_hashes(settlements: pl.DataFrame, lines: pl.DataFrame) -> list[str]:
+    """SHA-256 (hex) of each invoice's content, in the settlements' order. settlements: SETTLEMENTS; lines: LINE_SCHEMA."""
+    in_order = lines.sort(*_KEY, "subscription_id", "line_order", "line_id", nulls_last=False)
+    texts = in_order.select(*_KEY, line=_json(LINE, LINE_SCHEMA)).group_by(_KEY, maintain_order=True)
+    bills = settlements.select(*_KEY, header=_json(HEADER, SETTLEMENTS.schema)).join(
+        texts.agg(pl.col("line").str.join(",")), on=_KEY, how="left", maintain_order="left"
     )
+    return [
+        sha256(f'{{"invoice":{header},"lines":[{line or ""}]}}'.encode()).hexdigest()
+        for header, line in bills.select("header", "line").iter_rows()
+    ]
 
 
-def canonical(value: Any) -> Any:
-    """A value as JSON: the same text for the same value, whatever scale or time zone it came in."""
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    if isinstance(value, list):
-        return [canonical(item) for item in value]
-    if isinstance(value, dict):
-        return {name: canonical(inner) for name, inner in value.items()}
-    return value
+def content_hash(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
+    """The same for one invoice as stored: its fields (with `invoice_id`) and its lines'."""
+    settlement = pl.DataFrame([{name: header[name] for name in HEADER}], schema=SETTLEMENTS.schema)
+    owner = {name: header[name] for name in _KEY}
+    rows = [
+        {**{name: line[name] for name in LINE}, **owner, "tiers": _tiers(line["tiers"])} for line in lines
+    ]
+    return content_hashes(settlement, pl.DataFrame(rows, schema=LINE_SCHEMA))[0]
+
+
+def tiers_json() -> pl.Expr:
+    """The tiers of a line as JSON text, every number as text; null where there are none."""
+    tiers = pl.col("tiers").cast(pl.List(pl.Struct(dict.fromkeys(_TIER, pl.String))))
+    plain = tiers.list.eval(
+        pl.struct(_shortest(pl.element().struct.field(name)).alias(name) for name in sorted(_TIER))
+    )
+    encoded = pl.struct(tiers=plain).struct.json_encode()
+    return pl.when(pl.col("tiers").is_not_null()).then(encoded.str.slice(len('{"tiers":')).str.head(-1))
+
+
+_TIER = tuple(field.name for field in ROUTED_LINES.schema["tiers"].inner.fields)  # type: ignore[union-attr]
+
+
+def _json(names: Sequence[str], schema: Mapping[str, Any]) -> pl.Expr:
+    """The named columns as one JSON object, values as text."""
+    return pl.struct(_text(name, schema[name]).alias(name) for name in sorted(names)).struct.json_encode()
+
+
+def _text(name: str, dtype: Any) -> pl.Expr:
+    if name == "tiers":
+        return tiers_json()
+    if isinstance(dtype, pl.Decimal):
+        return _shortest(pl.col(name).cast(dtype).cast(pl.String))
+    if isinstance(dtype, pl.Datetime):
+        return pl.col(name).dt.strftime(INSTANT)
+    return pl.col(name).cast(pl.String)
+
+
+def _shortest(number: pl.Expr) -> pl.Expr:
+    """A decimal's text without needless zeros. Polars writes all places of the scale, so there is a point to stop at."""
+    has_point = number.str.contains(".", literal=True)
+    return pl.when(has_point).then(number.str.strip_chars_end("0").str.strip_chars_end(".")).otherwise(number)
+
+
+def _tiers(stored: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]] | None:
+    if stored is None:
+        return None
+    return [
+        {name: None if tier[name] is None else Decimal(str(tier[name])) for name in _TIER} for tier in stored
+    ]

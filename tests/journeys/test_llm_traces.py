@@ -30,8 +30,12 @@ class Aforo:
 
     def __call__(self, *words: str, exits: int = 0):
         command = [sys.executable, "-m", "stack", *words, "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=240)
-        assert done.returncode == exits, f"aforo {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == exits, (
+            f"aforo {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         return json.loads(done.stdout)
 
     def ingest(self, customer: str):
@@ -69,5 +73,7 @@ def test_the_traces_become_the_invoices_worked_out_by_hand(home: Path, database_
 
 
 def lines_of(aforo: Aforo, customer: str):
-    query = f"SELECT line_id, amount FROM invoice_lines WHERE month = '{MONTH}' AND customer_id = '{customer}'"
+    query = (
+        f"SELECT line_id, amount FROM invoice_lines WHERE month = '{MONTH}' AND customer_id = '{customer}'"
+    )
     return aforo("sql", query)

@@ -2,21 +2,30 @@
 
 from decimal import Decimal
 
+from storage.database import session_scope
+from storage.repositories.invoice_states import InvoiceStates, locate
 from tests.scenarios import MARCH, TWO_TENANTS, event
 from tests.world import World
 
 
 def totals(world: World, tenant: str) -> dict[str, Decimal]:
-    return dict(world.rows("invoices", month=MARCH, tenants=(tenant,)).select("customer_id", "total").iter_rows())
+    return dict(
+        world.rows("invoices", month=MARCH, tenants=(tenant,)).select("customer_id", "total").iter_rows()
+    )
 
 
 def documents(world: World) -> dict[str, list]:
     tables = ("metered_events", "usage_aggregates", "rated_lines", "settlements", "invoices", "invoice_lines")
-    return {table: world.rows(table, month=MARCH).sort("tenant_id", *world_key(table)).to_dicts() for table in tables}
+    return {
+        table: world.rows(table, month=MARCH).sort("tenant_id", *world_key(table)).to_dicts()
+        for table in tables
+    }
 
 
 def world_key(table: str) -> list[str]:
-    return {"metered_events": ["raw_seq"], "settlements": ["invoice_id"], "invoices": ["invoice_id"]}.get(table, ["line_id"])
+    return {"metered_events": ["raw_seq"], "settlements": ["invoice_id"], "invoices": ["invoice_id"]}.get(
+        table, ["line_id"]
+    )
 
 
 def test_usage_becomes_invoices(billed: World):
@@ -57,8 +66,14 @@ def test_a_rerun_for_one_customer_touches_only_its_rows(billed: World):
 
 
 def test_usage_without_a_price_holds_its_customer_and_no_one_else(billed: World):
-    billed.apply(TWO_TENANTS["acme"].replace("units:\n", "units:\n  - {key: gpu_hours, name: GPU, aggregation: SUM}\n"))
-    billed.send("acme", [event("bob", "gpu_hours", 3, "2026-03-20T00:00:00Z", "bob-gpu")], received="2026-03-21T00:00:00")
+    billed.apply(
+        TWO_TENANTS["acme"].replace("units:\n", "units:\n  - {key: gpu_hours, name: GPU, aggregation: SUM}\n")
+    )
+    billed.send(
+        "acme",
+        [event("bob", "gpu_hours", 3, "2026-03-20T00:00:00Z", "bob-gpu")],
+        received="2026-03-21T00:00:00",
+    )
     billed.ingest()
     billed.close(MARCH)
     held = billed.rows("routed_lines", month=MARCH).filter(destination="HELD")
@@ -69,7 +84,10 @@ def test_usage_without_a_price_holds_its_customer_and_no_one_else(billed: World)
 
 
 def test_a_duplicate_and_a_refused_event_change_no_invoice(billed: World):
-    sent = [event("ada", "gigabytes", "4", "2026-03-11T00:00:00Z", "ada-gb-2"), event("ada", "nonsense", 1, "2026-03-11T00:00:00Z", "x")]
+    sent = [
+        event("ada", "gigabytes", "4", "2026-03-11T00:00:00Z", "ada-gb-2"),
+        event("ada", "nonsense", 1, "2026-03-11T00:00:00Z", "x"),
+    ]
     assert billed.send("acme", sent, received="2026-03-15T00:00:01") == "DX"
     before = totals(billed, "acme")
     billed.ingest()
@@ -86,3 +104,17 @@ def test_every_materialization_tells_rows_money_and_the_suites_result(billed: Wo
     assert metadata["suite"].value.startswith("rated_lines: passed")
     page = metadata["data_docs"].value.split("/data-docs/")[1]
     assert "rated_lines" in (billed.docs / page).read_text()
+
+
+def test_an_issued_invoice_stays_as_it_was_issued(billed: World):
+    with session_scope(billed.database_url) as session:
+        InvoiceStates(session, "acme").finalize(locate(session, "INV-2026-0001", "acme").id)
+    issued = billed.rows("invoice_lines", month=MARCH, tenants=("acme",), customers=("ada",))
+    late = [event(who, "gigabytes", 100, "2026-03-20T00:00:00Z", f"{who}-late") for who in ("ada", "bob")]
+    billed.send("acme", late, received="2026-03-21T00:00:00")
+    billed.ingest()
+    result = billed.close(MARCH)
+    assert totals(billed, "acme") == {"ada": Decimal("22.75"), "bob": Decimal("65.00")}
+    assert billed.rows("invoice_lines", month=MARCH, tenants=("acme",), customers=("ada",)).equals(issued)
+    metadata = result.asset_materializations_for_node("invoices")[0].metadata
+    assert metadata["issued_but_now_different"].value == "INV-2026-0001"

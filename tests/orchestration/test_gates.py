@@ -24,7 +24,8 @@ def first_row(**values: object) -> Corruption:
     def corrupt(frame: pl.DataFrame) -> pl.DataFrame:
         first = pl.int_range(pl.len()) == 0
         return frame.with_columns(
-            pl.when(first).then(pl.lit(value, dtype=frame.schema[name])).otherwise(name).alias(name) for name, value in values.items()
+            pl.when(first).then(pl.lit(value, dtype=frame.schema[name])).otherwise(name).alias(name)
+            for name, value in values.items()
         )
 
     return corrupt
@@ -60,7 +61,9 @@ def run_from(world: World, table: str) -> dg.ExecuteInProcessResult:
         asset_selection=below.resolve(graph) & {dg.AssetKey(name) for name in BILLING},
         asset_check_selection={dg.AssetCheckKey(dg.AssetKey(table), "gate")},
     )
-    return job.execute_in_process(instance=world.instance, partition_key=MARCH, run_config=QUIET, raise_on_error=False)
+    return job.execute_in_process(
+        instance=world.instance, partition_key=MARCH, run_config=QUIET, raise_on_error=False
+    )
 
 
 def test_every_billing_table_is_corrupted_in_these_tests():
@@ -101,13 +104,17 @@ def test_a_corrupt_event_table_stops_the_run(billed: World, table: str):
 def quarantine_row(world: World) -> pl.DataFrame:
     """A row about a raw event that does not exist, marked as a duplicate of nothing."""
     raw = world.lake.scan("raw_events").head(1).collect()
-    row = raw.with_columns(raw_seq=pl.lit(999), code=pl.lit("DUPLICATE"), detail=pl.lit(None), first_raw_seq=pl.lit(None))
+    row = raw.with_columns(
+        raw_seq=pl.lit(999), code=pl.lit("DUPLICATE"), detail=pl.lit(None), first_raw_seq=pl.lit(None)
+    )
     return TABLES["quarantined_events"].conform(row)
 
 
 def test_corrupt_validated_events_stop_the_bill(billed: World):
     row = billed.lake.scan("validated_events").head(1).collect()
-    billed.lake.cursor("validated_events").append(row.with_columns(quantity=-pl.col("quantity")), markers={"vandal": 1})
+    billed.lake.cursor("validated_events").append(
+        row.with_columns(quantity=-pl.col("quantity")), markers={"vandal": 1}
+    )
     result = billed.close(MARCH, expect=False)
     made = {event.asset_key.path[-1] for event in result.get_asset_materialization_events()}
     assert made == {"billing_terms", "quota_checks", "rollovers"}, "only what needs no events"
@@ -117,10 +124,16 @@ def test_a_frame_that_breaks_its_suite_is_never_written(billed: World, monkeypat
     before = billed.lake.version("metered_events")
     # A price nobody agreed: the same events, a term that no longer belongs to any line.
     terms = billed.rows("billing_terms", month=MARCH)
-    overlapping = pl.concat([terms, terms.filter(kind="USAGE").with_columns(line_id=pl.lit("ln_") + pl.col("line_id"))])
+    overlapping = pl.concat(
+        [terms, terms.filter(kind="USAGE").with_columns(line_id=pl.lit("ln_") + pl.col("line_id"))]
+    )
     billed.lake.replace("billing_terms", overlapping, Scope(MARCH))
-    job = billed.defs.resolve_job_def("close_month").get_subset(asset_selection={dg.AssetKey("metered_events")})
-    result = job.execute_in_process(instance=billed.instance, partition_key=MARCH, run_config=QUIET, raise_on_error=False)
+    job = billed.defs.resolve_job_def("close_month").get_subset(
+        asset_selection={dg.AssetKey("metered_events")}
+    )
+    result = job.execute_in_process(
+        instance=billed.instance, partition_key=MARCH, run_config=QUIET, raise_on_error=False
+    )
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert "gate of metered_events" in failure.user_failure_data.description
     assert "failing_rows" in failure.user_failure_data.metadata

@@ -138,12 +138,11 @@ def test_a_draft_nobody_settles_any_more_is_void_and_comes_back_under_its_number
 
 
 def test_a_rerun_for_some_touches_only_theirs(session: Session) -> None:
-    bill(session, "ann", "bob")
-    bill(session, "zoe", tenant="globex")
+    everyone = [("ann", "acme"), ("bob", "acme"), ("bob", "globex")]
+    bills = [(settlement(who, tenant=tenant), line(who, tenant=tenant)) for who, tenant in everyone]
+    settle(session, [each for each, _ in bills], [each for _, each in bills], scope=NOVEMBER)
     settle(session, [], [], scope=Scope("2023-11", ("acme",), ("bob",)))
-    assert [(row.customer_id, row.status) for row in find_invoices(session, Wanted())] == [
-        ("ann", "DRAFT"), ("bob", "VOID"), ("zoe", "VOID"),
-    ]  # fmt: skip
+    assert [row.status for row in find_invoices(session, Wanted())] == ["DRAFT", "VOID", "DRAFT"]
 
 
 def test_the_hash_can_be_recomputed_from_the_database(session: Session) -> None:
