@@ -18,7 +18,11 @@ import great_expectations as gx
 import pandas as pd
 import polars as pl
 from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult
-from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
@@ -74,7 +78,8 @@ def _judge(suite: Suite, facts: Facts) -> ExpectationSuiteValidationResult:
 
 @cache
 def _batches() -> Any:
-    context = gx.get_context(mode="ephemeral")
+    stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    context = gx.get_context(project_config=DataContextConfig(store_backend_defaults=stores, analytics_enabled=False))
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     source = context.data_sources.add_pandas("aforo")
     return source.add_dataframe_asset("facts").add_batch_definition_whole_dataframe("facts")

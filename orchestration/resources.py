@@ -54,28 +54,27 @@ class ScopeFactory(ConfigurableResourceFactory[Scope]):
 
 
 class DataDocs(dg.ConfigurableResource):
-    """Where Great Expectations' pages are written, and the address people read them at."""
+    """Where Great Expectations' pages are written, and the address people read them at (the control API serves them)."""
 
-    folder: str
-    base_url: str
+    home: str
+    base_url: str | None = None
 
     @property
     def path(self) -> Path:
-        return Path(self.folder)
+        return Path(self.home) / "data-docs"
 
     def link(self, page: str) -> str:
         """The address of a page, given its path below the folder."""
-        return f"{self.base_url.rstrip('/')}/{page}"
+        served = f"http://127.0.0.1:{os.environ.get('AFORO_CONTROL_PORT', '8788')}/data-docs"
+        return f"{(self.base_url or served).rstrip('/')}/{page}"
 
 
 def resources() -> dict[str, object]:
-    """All resources, from the environment the stack sets for its processes."""
-    home = os.environ.get("AFORO_HOME", ".aforo")
-    control = os.environ.get("AFORO_CONTROL_PORT", "8788")
+    """All resources, from the environment the stack sets for its processes; read when a run needs them."""
     return {
         "lake": LakeFactory(url=dg.EnvVar("AFORO_LAKE_URL")),
         "database": DatabaseFactory(url=dg.EnvVar("AFORO_DATABASE_URL")),
         "redis": RedisFactory(url=dg.EnvVar("AFORO_REDIS_URL")),
         "scope": ScopeFactory.configure_at_launch(),
-        "docs": DataDocs(folder=f"{home}/data-docs", base_url=f"http://127.0.0.1:{control}/data-docs"),
+        "docs": DataDocs(home=dg.EnvVar("AFORO_HOME")),
     }

@@ -1,6 +1,7 @@
 """When things run by themselves. Put here: schedules. Keep out: what they run (jobs.py)."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 from redis import Redis
@@ -24,14 +25,13 @@ def ingest_every_minute(
     yield dg.RunRequest()
 
 
-close_month_on_the_first = dg.build_schedule_from_partitioned_job(
-    close_month,
-    name="close_month_on_the_first",
-    day_of_month=1,
-    hour_of_day=2,
-    default_status=RUNNING,
-    description="Bill the month that has just ended, on the 1st at 02:00 UTC.",
-)
+@dg.schedule(job=close_month, cron_schedule="30 12 1 * *", execution_timezone="UTC", default_status=RUNNING)
+def close_month_on_the_first(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Bill the month that has just ended: on the 1st at 12:30 UTC, when it has ended in every time zone."""
+    first = context.scheduled_execution_time.replace(day=1)
+    month = (first - timedelta(days=1)).strftime("%Y-%m")
+    return dg.RunRequest(run_key=month, partition_key=month)
+
 
 publish_rights = dg.ScheduleDefinition(
     name="publish_rights",

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from orchestration.jobs import close_month
 from storage.database import session_scope
 from storage.lake import Lake, Scope
 from storage.repositories import bill_requests as requests
+from storage.repositories.invoice_states import InvoiceStates, Wanted, count_invoices, find_invoices
 from storage.tables.operations import BillRequestRow
 
 REQUEST = "aforo/bill_run"
@@ -45,13 +47,15 @@ def run_of(row: BillRequestRow) -> dg.RunRequest:
     )
 
 
-def _follow(context: dg.SensorEvaluationContext, session: object, lake: Lake, row: BillRequestRow) -> None:
+def _follow(context: dg.SensorEvaluationContext, session: Session, lake: Lake, row: BillRequestRow) -> None:
     runs = context.instance.get_runs(filters=dg.RunsFilter(tags={REQUEST: row.id}), limit=1)
     if not runs:
         return
     run = runs[0]
     requests.started(session, row.tenant_id, row.id, run.run_id)
     if run.status == dg.DagsterRunStatus.SUCCESS:
+        if row.auto_finalize:
+            _issue(session, row)
         invoiced, held = outcome(lake, Scope(row.month, (row.tenant_id,), tuple(row.customers)))
         requests.finished(
             session,
@@ -65,6 +69,15 @@ def _follow(context: dg.SensorEvaluationContext, session: object, lake: Lake, ro
     elif run.is_finished:
         error = f"run {run.run_id} ended as {run.status.value}; see it in the Dagster UI"
         requests.finished(session, row.tenant_id, row.id, "FAILED", error=error)
+
+
+def _issue(session: Session, row: BillRequestRow) -> None:
+    """Finalize the drafts the request asked to have issued at once."""
+    states = InvoiceStates(session, row.tenant_id, actor=row.requested_by)
+    for customer in row.customers or [None]:
+        wanted = Wanted(tenant=row.tenant_id, customer=customer, month=row.month, status="DRAFT")
+        for invoice in find_invoices(session, wanted, limit=count_invoices(session, wanted)):
+            states.finalize(invoice.id)
 
 
 def outcome(lake: Lake, scope: Scope) -> tuple[int, int]:

@@ -207,6 +207,10 @@ def _server_account() -> Account | None:
 
 def _own(folder: Path, account: Account | None) -> None:
     if account is None:
+        if folder.stat().st_uid != os.getuid():  # a socket's folder may be in a shared one
+            raise EmbeddedServerFailed(
+                f"{folder} belongs to somebody else: remove it, or set another AFORO_HOME."
+            )
         return
     os.chown(folder, account.uid, account.gid)
     _let_pass(folder.parent)

@@ -17,8 +17,9 @@ from storage.event_log import LogEntry
 from storage.lake import Cursor, Lake
 from transforms.frames import INSTANT, RAW_EVENTS
 
-ENTRIES = 2_000
 EVENTS = 500_000
+BYTES = 256 * 1024 * 1024
+FIRST_PAGE, LARGEST_PAGE, PAGE_BYTES = 8, 4_000, 16 * 1024 * 1024
 _VERDICTS = {"A": "ACCEPTED", "D": "DUPLICATE", "C": "CONFLICT", "X": "REJECTED"}
 _NAMES = {
     "c": "customer_id", "u": "unit", "q": "quantity", "t": "occurred_at", "k": "idempotency_key", "h": "key_hash",
@@ -43,17 +44,17 @@ class Drained:
         return sum(self.verdicts.values())
 
 
-def drain(redis: Redis, lake: Lake, *, entries: int = ENTRIES, events: int = EVENTS) -> Drained:
-    """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` a commit."""
+def drain(redis: Redis, lake: Lake, *, events: int = EVENTS) -> Drained:
+    """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` and `BYTES` a commit."""
     cursor = lake.cursor("raw_events")
     done = Drained()
     for tenant in sorted(event_log.tenants(redis)):
-        _drain_tenant(redis, cursor, tenant, done, entries=entries, events=events)
+        _drain_tenant(redis, cursor, tenant, done, events=events)
     return done
 
 
 def _drain_tenant(
-    redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, entries: int, events: int
+    redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, events: int
 ) -> None:
     app = f"log:{tenant}:{event_log.incarnation(redis, tenant)}"
     while True:
@@ -61,7 +62,7 @@ def _drain_tenant(
         after = event_log.entry_id(position) if position is not None else "0-0"
         if position is not None:
             event_log.trim(redis, tenant, after)
-        batch = _read(redis, tenant, after, entries=entries, events=events)
+        batch = _read(redis, tenant, after, events=events)
         if not batch:
             return
         first = (cursor.marker("raw_seq") or 0) + 1
@@ -74,15 +75,21 @@ def _drain_tenant(
         done.first, done.last = done.first or first, last
 
 
-def _read(redis: Redis, tenant: str, after: str, *, entries: int, events: int) -> list[LogEntry]:
+def _read(redis: Redis, tenant: str, after: str, *, events: int) -> list[LogEntry]:
+    """The next entries, up to about `events` events or `BYTES`. Pages shrink where entries are large, so that a log of
+    large requests takes no more memory than one of small ones."""
     batch: list[LogEntry] = []
-    held = 0
-    while held < events:
-        page = event_log.read(redis, tenant, after, entries)
+    held = size = 0
+    page_size = FIRST_PAGE
+    while held < events and size < BYTES:
+        page = event_log.read(redis, tenant, after, page_size)
         if not page:
             break
         batch += page
+        page_bytes = sum(len(entry.body) for entry in page)
         held += sum(len(entry.verdicts) for entry in page)
+        size += page_bytes
+        page_size = max(1, min(LARGEST_PAGE, PAGE_BYTES * len(page) // max(page_bytes, 1)))
         after = page[-1].id
     return batch
 

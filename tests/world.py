@@ -55,7 +55,7 @@ class World:
                 "database": DatabaseFactory(url=self.database_url),
                 "redis": RedisFactory(url=self.redis_url),
                 "scope": ScopeFactory.configure_at_launch(),
-                "docs": DataDocs(folder=str(self.docs), base_url="http://127.0.0.1:8788/data-docs"),
+                "docs": DataDocs(home=str(self.docs.parent)),
             }
         )
 

@@ -22,17 +22,22 @@ _COUNTER = ["tenant_id", "customer_id", "unit", "period_start"]
 def drift(*, counters: pl.DataFrame, periods: pl.DataFrame, validated_events: pl.LazyFrame) -> pl.DataFrame:
     """`tenant_id, customer_id, unit, period_start, counted, in_lake, drift` of each counter that adds up (COUNT, SUM).
 
-    counters, periods: columns COUNTERS and PERIODS. Events still in the log are in the counter and not yet in the lake, so a
+    counters, periods: columns COUNTERS and PERIODS. A counter is counted in millionths, event by event, so the lake is, too;
+    subscriptions that share a unit and the start of a period share a counter. Events still in the log are in the counter and not yet in the lake, so a
     positive drift under load is normal; a negative one means that the edge has lost counts.
     """
-    additive = periods.filter(pl.col("aggregation").is_in(["COUNT", "SUM"]))
+    additive = (
+        periods.filter(pl.col("aggregation").is_in(["COUNT", "SUM"]))
+        .group_by(*_COUNTER, "aggregation")
+        .agg(pl.col("period_end").max())
+    )
     if additive.is_empty():
         return pl.DataFrame(schema={**COUNTERS, "in_lake": QUANTITY, "drift": QUANTITY})
     since = additive["period_start"].min()
     amount = (
         pl.when(pl.col("aggregation") == "COUNT")
         .then(pl.lit(1, dtype=QUANTITY))
-        .otherwise(pl.col("quantity"))
+        .otherwise(pl.col("quantity").round(6, mode="half_to_even"))
     )
     in_lake = (
         validated_events.filter(pl.col("occurred_at") >= since)
@@ -46,7 +51,6 @@ def drift(*, counters: pl.DataFrame, periods: pl.DataFrame, validated_events: pl
     zero = pl.lit(0, dtype=QUANTITY)
     return (
         additive.select(_COUNTER)
-        .unique()
         .join(counters, on=_COUNTER, how="left")
         .join(in_lake, on=_COUNTER, how="left")
         .with_columns(counted=pl.coalesce("counted", zero), in_lake=pl.coalesce("in_lake", zero))

@@ -34,7 +34,7 @@ def event_charges(billable: Events, terms: pl.DataFrame) -> Events:
     )
     if per_event.is_empty():
         return billable.with_columns(event_charge=nw.lit(None, dtype=_EXACT))
-    columns = ("line_id", "rate", "per_event_fee", "per_event_min", "per_event_max")
+    columns = ("line_id", "model", "rate", "per_event_fee", "per_event_min", "per_event_max")
     joined = billable.join(beside(billable, per_event.select(columns)), on="line_id", how="left")
     mine = nw.when(~nw.col("rate").is_null()).then(event_charge(nw.col("quantity")))
     return joined.with_columns(event_charge=mine).drop(*columns[1:])

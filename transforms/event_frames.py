@@ -168,7 +168,7 @@ METERED_EVENTS = Table(
         _c("distinct_value", TEXT, "UNIQUE: the value counted", True),
         _c("event_charge", EXACT, "PERCENTAGE with per-event terms: this event's own charge", True),
         _c("running_total", QUANTITY, "the unit's value for the period after this event", True),
-        _c("marginal_revenue", EXACT, "what this event added to the line, unrounded; null where it is not billed", True),
+        _c("marginal_revenue", EXACT, "what this event added to the line, unrounded; null where it is not billed, or the line has no price", True),
     ),
     key=("raw_seq",),
     partition_by=("month",),
@@ -177,9 +177,14 @@ METERED_EVENTS = Table(
         Rule("quantity_not_negative", "have quantity ≥ 0, unless its unit allows corrections",
              (pl.col("quantity") >= 0) | pl.col("correction")),
         Rule(
-            "billable_has_a_line",
-            "belong to an invoice line and carry its revenue exactly when billable",
-            (pl.col("disposition") == "BILLABLE") == pl.col("marginal_revenue").is_not_null(),
+            "due_has_a_line",
+            "belong to an invoice line exactly when billable or filtered",
+            pl.col("disposition").is_in(["BILLABLE", "FILTERED"]) == pl.col("line_id").is_not_null(),
+        ),
+        Rule(
+            "only_billable_earns",
+            "carry revenue only when billable",
+            (pl.col("disposition") == "BILLABLE") | pl.col("marginal_revenue").is_null(),
         ),
     ),
 )  # fmt: skip

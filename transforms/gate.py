@@ -41,12 +41,21 @@ def gate(raw: pl.DataFrame, *, standing_keys: StandingKeys) -> tuple[pl.DataFram
     found = collected(repeats(nw.from_native(suspicious.lazy()), nw.from_native(standing.lazy())))
     marked = judged.join(found, on="raw_seq", how="left", maintain_order="left").with_columns(
         code=pl.coalesce("code", "repeat_code"),
-        occurred_month=pl.col("occurred_at").dt.strftime("%Y-%m"),
     )
-    kept = VALIDATED_EVENTS.conform(marked.filter(pl.col("code").is_null()))
+    kept = VALIDATED_EVENTS.conform(_with_month(marked.filter(pl.col("code").is_null())))
     quarantined = QUARANTINED_EVENTS.conform(marked.filter(pl.col("code").is_not_null()))
     check_conservation(raw, kept, quarantined)
     return kept, quarantined
+
+
+def _with_month(kept: pl.DataFrame) -> pl.DataFrame:
+    """The events with `occurred_month`; there are few months, so each is spelt once."""
+    numbered = kept.with_columns(
+        month_start=pl.col("occurred_at").dt.truncate("1mo"),
+    )
+    starts = numbered.select("month_start").unique()
+    named = starts.with_columns(occurred_month=pl.col("month_start").dt.strftime("%Y-%m"))
+    return numbered.join(named, on="month_start", how="left", maintain_order="left")
 
 
 def check_conservation(raw: pl.DataFrame, kept: pl.DataFrame, quarantined: pl.DataFrame) -> None:

@@ -8,6 +8,7 @@ the latest value are sorted besides.
 from __future__ import annotations
 
 import hashlib
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import narwhals as nw
 import polars as pl
@@ -17,7 +18,9 @@ from transforms.frames import USAGE_AGGREGATES
 
 PERCENTILES = {"PERCENTILE_95": 95, "PERCENTILE_99": 99}
 _ZERO_WITHOUT_EVENTS = ("COUNT", "SUM", "UNIQUE")
-_QUANTITY = nw.Decimal(38, 9)
+_VALUE = USAGE_AGGREGATES.schema["value"]
+_STEP = Decimal(1).scaleb(-9)
+_MEAN = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
 def aggregate(
@@ -61,17 +64,16 @@ def reduce_usage(billable: Events, lines: pl.DataFrame) -> pl.DataFrame:
         last_at=nw.col("occurred_at").max(),
     )
     result = collected(summed).join(lines.select("line_id", "aggregation"), on="line_id", how="inner")
-    count = pl.col("events").cast(pl.Decimal(38, 0))
     by_kind = {
-        "COUNT": pl.col("events").cast(pl.Decimal(38, 9)),
+        "COUNT": pl.col("events").cast(_VALUE),
         "SUM": pl.col("total"),
         "MIN": pl.col("least"),
         "MAX": pl.col("greatest"),
-        "AVG": (pl.col("total").cast(pl.Decimal(38, 21)) / count).round(9, mode="half_to_even"),
+        "AVG": pl.struct("total", "events").map_batches(_means, return_dtype=_VALUE),
     }
-    value = pl.lit(None, dtype=pl.Decimal(38, 9))
+    value = pl.lit(None, dtype=_VALUE)
     for kind, expr in by_kind.items():
-        value = pl.when(pl.col("aggregation") == kind).then(expr.cast(pl.Decimal(38, 9))).otherwise(value)
+        value = pl.when(pl.col("aggregation") == kind).then(expr.cast(_VALUE)).otherwise(value)
     result = result.with_columns(
         value=value,
         event_charges=pl.when(pl.col("charged_events") > 0).then(pl.col("event_charges")),
@@ -81,9 +83,19 @@ def reduce_usage(billable: Events, lines: pl.DataFrame) -> pl.DataFrame:
             ids = lines.filter(pl.col("aggregation") == kind)["line_id"].to_list()
             found = collected(_SPECIAL[kind](billable.filter(nw.col("line_id").is_in(ids)), kind))
             result = result.join(found, on="line_id", how="left").with_columns(
-                value=pl.coalesce("special", "value").cast(pl.Decimal(38, 9))
+                value=pl.coalesce("special", "value").cast(_VALUE)
             ).drop("special")  # fmt: skip
     return result.drop("aggregation", "charged_events", "total", "least", "greatest")
+
+
+def _means(sums: pl.Series) -> pl.Series:
+    """total ÷ events of each line, half to even at nine places. In Decimal: a frame's division would lose the remainder."""
+    total, events = sums.struct.field("total"), sums.struct.field("events")
+    means = [
+        _MEAN.divide(whole, Decimal(parts)).quantize(_STEP, context=_MEAN)
+        for whole, parts in zip(total, events, strict=True)
+    ]
+    return pl.Series(means, dtype=_VALUE)
 
 
 def _unique(events: Events, _: str) -> Events:

@@ -11,12 +11,6 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
     due = related["billing_terms"].filter("due").select("line_id")
     unpriced = related["usage_aggregates"].filter(pl.col("disposition") != "BILLABLE").select("line_id")
     expected = pl.concat([due, unpriced])
-    marginal = (
-        related["metered_events"]
-        .filter(pl.col("disposition") == "BILLABLE")
-        .group_by("line_id")
-        .agg(marginal_revenue=pl.col("marginal_revenue").sum())
-    )
     lines = frame.select("line_id", "unit", "unrounded", "amount")
     return [
         Cross(
@@ -27,14 +21,27 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
         Cross(
             "no_line_lost", "have a line for all that is due", expected.join(lines, on="line_id", how="anti")
         ),
-        Cross(
-            "events_add_up",
-            "come to the sum of its events' marginal revenue, exactly",
-            lines.join(marginal, on="line_id", how="inner").filter(
-                pl.col("unrounded") != pl.col("marginal_revenue")
-            ),
-        ),
+        _events_add_up(frame, related["metered_events"]),
     ]
+
+
+def _events_add_up(frame: pl.LazyFrame, metered: pl.LazyFrame) -> Cross:
+    """Lines with a problem are left out: they are held, their charge is not known, whatever their events would earn."""
+    marginal = (
+        metered.filter(pl.col("disposition") == "BILLABLE")
+        .group_by("line_id")
+        .agg(
+            marginal_revenue=pl.col("marginal_revenue").sum(),
+            without_revenue=pl.col("marginal_revenue").null_count(),
+        )
+    )
+    lines = frame.filter(pl.col("problem").is_null()).select("line_id", "unit", "unrounded", "amount")
+    differs = (pl.col("unrounded") != pl.col("marginal_revenue")) | (pl.col("without_revenue") > 0)
+    return Cross(
+        "events_add_up",
+        "come to the sum of its events' marginal revenue, exactly",
+        lines.join(marginal, on="line_id", how="inner").filter(differs),
+    )
 
 
 SUITE = Suite(

@@ -45,7 +45,7 @@ class Applied:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: aforo apply examples/llm.yaml --dry-run")(apply)
+    app.command(epilog="Example: aforo apply examples/llm-inference.yaml --dry-run")(apply)
 
 
 def apply(

@@ -94,8 +94,7 @@ def show(
     """Show an invoice: its lines, their tiers, and with --events the events behind a line."""
     from stack.settings import connected
     from storage.database import session_scope
-    from storage.repositories.invoice_states import locate
-    from storage.repositories.invoices import lines_of
+    from storage.repositories.invoice_states import lines_of, locate
 
     addresses = connected()
     with session_scope(addresses.database_url) as session:
@@ -116,7 +115,7 @@ def show(
 
 def header(row: InvoiceRow) -> dict[str, Any]:
     """An invoice without its lines, as data."""
-    from storage.repositories.invoices import as_dict
+    from storage.repositories.invoice_states import as_dict
 
     found = as_dict(row)
     found["invoice_id"] = found.pop("id")

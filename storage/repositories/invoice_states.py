@@ -1,4 +1,4 @@
-"""Finding invoices and moving them on. Put here: lists, look-ups, finalize, pay, void. Keep out: writing bills (invoices.py)."""
+"""Finding invoices and moving them on. Put here: lists, look-ups, lines, finalize, pay, void. Keep out: writing bills (invoices.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from domain.errors import PermanentFailure
 from storage.repositories.audit import Audit
-from storage.tables.invoices import InvoiceRow
+from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 
 STATUSES = ("DRAFT", "OPEN", "PAID", "VOID")
 
@@ -93,6 +93,19 @@ def locate(session: Session, reference: str, tenant_id: str | None = None) -> In
     if len(found) > 1:
         raise AmbiguousInvoice(reference, [row.tenant_id for row in found])
     return found[0]
+
+
+def lines_of(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+    """The invoice's lines in order, each with all its columns; numbers in `tiers` are text."""
+    line = InvoiceLineRow
+    query = select(line).where(line.tenant_id == invoice.tenant_id, line.invoice_id == invoice.id)
+    order = (line.subscription_id.nulls_first(), line.line_order, line.line_id)
+    return [as_dict(row) for row in session.scalars(query.order_by(*order))]
+
+
+def as_dict(row: InvoiceRow | InvoiceLineRow) -> dict[str, Any]:
+    """A row's columns by name."""
+    return {column.name: getattr(row, column.key) for column in row.__table__.columns}
 
 
 class InvoiceStates:

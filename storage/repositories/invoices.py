@@ -1,4 +1,4 @@
-"""Invoices. Put here: numbering and writing what a run settled, reading invoices, their states. Keep out: sums, rules.
+"""Invoices. Put here: numbering and writing what a run settled. Keep out: sums, reading and states (invoice_states.py).
 
 Numbers are gap-free per issuer and year: they come from a row that is locked until the transaction ends, and no number is
 ever given back. An issued invoice is never edited.
@@ -6,24 +6,32 @@ ever given back. An issued invoice is never edited.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from domain.errors import PermanentFailure
 from storage.lake import Scope
-from storage.repositories.invoice_content import HEADER, LINE, canonical, content_hash, in_order
+from storage.repositories.invoice_content import (
+    INSTANT,
+    LINE_SCHEMA,
+    content_hash,
+    content_hashes,
+    tiers_json,
+)
+from storage.repositories.invoice_states import as_dict
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow, InvoiceSequenceRow
 from storage.tables.tenants import BillingEntityRow
+from transforms.frames import SETTLEMENTS
 
 _AMOUNTS = ("subtotal", "discount", "tax", "total", "wallet_amount", "amount_due")
-_LINE_COLUMNS = ("tenant_id", "invoice_id", *LINE)
+_KEY = ["tenant_id", "invoice_id"]
+_OUTCOME = {"number": pl.String, "status": pl.String, "differs": pl.Boolean, "written": pl.Boolean}
+_AT_ONCE = 5000
 Rows = pl.DataFrame | Sequence[dict[str, Any]]
 
 
@@ -43,27 +51,8 @@ class LineWithoutSettlement(PermanentFailure):
 
     code = "LINE_WITHOUT_SETTLEMENT"
 
-    def __init__(self, line: dict[str, Any]) -> None:
-        super().__init__(
-            f"line {line['line_id']} is on invoice {line['invoice_id']}, which no settlement mentions"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Bill:
-    """A settlement with its lines and the hash of both."""
-
-    header: dict[str, Any]
-    lines: list[dict[str, Any]]
-    content_hash: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.header["tenant_id"], self.header["invoice_id"]
-
-    @property
-    def sequence(self) -> tuple[str, str, int]:
-        return self.header["tenant_id"], self.header["billing_entity"], int(self.header["month"][:4])
+    def __init__(self, line_id: str, invoice_id: str) -> None:
+        super().__init__(f"line {line_id} is on invoice {invoice_id}, which no settlement mentions")
 
 
 def settle(
@@ -77,63 +66,47 @@ def settle(
     given, its drafts that are settled no more become VOID and keep their number; they come back when there is something
     to bill again. Runs in the session's transaction. Raises UnknownIssuer, LineWithoutSettlement.
     """
-    bills = _bills(_dicts(settlements), _dicts(lines))
-    next_number = _locked_sequences(session, {bill.sequence for bill in bills})
-    stored = _stored(session, [bill.key for bill in bills])
-    written: list[tuple[_Bill, str]] = []
-    result = []
-    for bill in bills:
-        row = stored.get(bill.key)
-        number = row.number if row else next_number.take(bill.sequence)
-        is_draft = row is None or row.status == "DRAFT" or row.withdrawn
-        differs = row is None or row.withdrawn or row.content_hash != bill.content_hash
-        if is_draft and differs:
-            written.append((bill, number))
-        status = "DRAFT" if row is None or is_draft else row.status
-        result.append({
-            **bill.header, "number": number, "status": status, "content_hash": bill.content_hash,
-            "differs": differs and not is_draft,
-        })  # fmt: skip
-    next_number.save()
-    _write(session, written)
-    if scope is not None and scope.month:
-        _withdraw(session, scope, {bill.key for bill in bills})
-    return result
-
-
-def _dicts(rows: Rows) -> list[dict[str, Any]]:
-    return rows.to_dicts() if isinstance(rows, pl.DataFrame) else list(rows)
-
-
-def _bills(settlements: Iterable[dict[str, Any]], lines: Iterable[dict[str, Any]]) -> list[_Bill]:
-    """Bills in the order they are numbered in: by tenant, customer, invoice id."""
-    of_invoice: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    headers = {
-        (row["tenant_id"], row["invoice_id"]): {name: row[name] for name in HEADER} for row in settlements
-    }
-    for line in lines:
-        if line["invoice_id"] is None:
-            continue
-        key = (line["tenant_id"], line["invoice_id"])
-        if key not in headers:
-            raise LineWithoutSettlement(line)
-        of_invoice.setdefault(key, []).append(line)
-    ordered = sorted(
-        headers.items(), key=lambda item: (item[1]["tenant_id"], item[1]["customer_id"], item[0][1])
-    )
-    return [
-        _Bill(header, found := of_invoice.get(key, []), content_hash(header, found))
-        for key, header in ordered
+    invoiced = _frame(lines, LINE_SCHEMA).filter(pl.col("invoice_id").is_not_null())
+    bills = _frame(settlements, SETTLEMENTS.schema).sort("tenant_id", "customer_id", "invoice_id")
+    _require_settlements(invoiced, bills)
+    bills = bills.with_columns(content_hash=pl.Series(content_hashes(bills, invoiced), dtype=pl.String))
+    sequences, keys = _sequences(bills), bills.select(_KEY).rows()
+    numbers = _locked_numbers(session, set(sequences))
+    stored = _stored(session, keys)
+    outcomes = [
+        _outcome(stored.get(key), content, sequence, numbers)
+        for key, content, sequence in zip(keys, bills["content_hash"], sequences, strict=True)
     ]
+    session.flush()
+    numbered = bills.with_columns(pl.DataFrame(outcomes, schema=_OUTCOME, orient="row"))
+    _write(session, numbered.filter("written").drop("written", "differs"), invoiced)
+    if scope is not None and scope.month:
+        _withdraw(session, scope, set(keys))
+    return numbered.drop("written").to_dicts()
 
 
-class _Sequences:
+def _frame(rows: Rows, schema: Any) -> pl.DataFrame:
+    if isinstance(rows, pl.DataFrame):
+        return rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _require_settlements(lines: pl.DataFrame, bills: pl.DataFrame) -> None:
+    orphans = lines.join(bills, on=_KEY, how="anti")
+    if not orphans.is_empty():
+        raise LineWithoutSettlement(*orphans.select("line_id", "invoice_id").row(0))
+
+
+def _sequences(bills: pl.DataFrame) -> list[tuple[str, str, int]]:
+    """Which sequence numbers each bill: its issuer's of the year its period ends in."""
+    year = pl.col("month").str.slice(0, 4).cast(pl.Int64)
+    return bills.select("tenant_id", "billing_entity", year).rows()
+
+
+class _Numbers:
     """Numbers of sequences whose rows this transaction holds locked."""
 
-    def __init__(
-        self, session: Session, rows: Iterable[InvoiceSequenceRow], prefixes: dict[tuple[str, str], str]
-    ):
-        self._session = session
+    def __init__(self, rows: Iterable[InvoiceSequenceRow], prefixes: dict[tuple[str, str], str]) -> None:
         self._rows = {(row.tenant_id, row.billing_entity, row.year): row for row in rows}
         self._prefixes = prefixes
 
@@ -142,14 +115,11 @@ class _Sequences:
         row.last_number += 1
         return f"{self._prefixes[sequence[:2]]}-{row.year}-{row.last_number:04d}"
 
-    def save(self) -> None:
-        self._session.flush()
 
-
-def _locked_sequences(session: Session, wanted: set[tuple[str, str, int]]) -> _Sequences:
+def _locked_numbers(session: Session, wanted: set[tuple[str, str, int]]) -> _Numbers:
     """Lock the sequences, always in the same order so that two runs cannot wait for each other."""
     if not wanted:
-        return _Sequences(session, [], {})
+        return _Numbers([], {})
     keys = tuple_(BillingEntityRow.tenant_id, BillingEntityRow.id)
     entities = session.scalars(select(BillingEntityRow).where(keys.in_({each[:2] for each in wanted})))
     prefixes = {(row.tenant_id, row.id): row.invoice_prefix for row in entities}
@@ -162,7 +132,7 @@ def _locked_sequences(session: Session, wanted: set[tuple[str, str, int]]) -> _S
     key = tuple_(table.tenant_id, table.billing_entity, table.year)
     query = select(table).where(key.in_(wanted)).order_by(table.tenant_id, table.billing_entity, table.year)
     rows = session.scalars(query.with_for_update(), execution_options={"populate_existing": True}).all()
-    return _Sequences(session, rows, prefixes)
+    return _Numbers(rows, prefixes)
 
 
 def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Any]:
@@ -174,57 +144,61 @@ def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, st
         InvoiceRow.withdrawn,
     )
     found = {}
-    for start in range(0, len(keys), 5000):
-        some = tuple_(InvoiceRow.tenant_id, InvoiceRow.id).in_(keys[start : start + 5000])
+    for start in range(0, len(keys), _AT_ONCE):
+        some = tuple_(InvoiceRow.tenant_id, InvoiceRow.id).in_(keys[start : start + _AT_ONCE])
         # Locked, so that nobody issues a draft while it is being replaced.
         query = select(*columns, InvoiceRow.content_hash).where(some).order_by(*columns[:2]).with_for_update()
         found.update({(row.tenant_id, row.id): row for row in session.execute(query)})
     return found
 
 
-def _write(session: Session, bills: list[tuple[_Bill, str]]) -> None:
-    """Insert or replace drafts with their lines."""
-    if not bills:
+def _outcome(
+    row: Any, content: str, sequence: tuple[str, str, int], numbers: _Numbers
+) -> tuple[str, str, bool, bool]:
+    """Number, status, whether an issued invoice would differ, and whether the bill is to be written."""
+    if row is None:
+        return numbers.take(sequence), "DRAFT", False, True
+    same = row.content_hash == content and not row.withdrawn
+    if row.status == "DRAFT" or row.withdrawn:
+        return row.number, "DRAFT", False, not same
+    return row.number, row.status, not same, False
+
+
+def _write(session: Session, bills: pl.DataFrame, lines: pl.DataFrame) -> None:
+    """Insert or replace drafts with their lines. By COPY: a month of many customers has a hundred thousand lines."""
+    if bills.is_empty():
         return
-    statement = upsert(InvoiceRow)
-    rows = [
-        {
-            **{("id" if name == "invoice_id" else name): value for name, value in bill.header.items()},
-            "number": number,
-            "content_hash": bill.content_hash,
-            "status": "DRAFT",
-            "withdrawn": False,
-            "void_reason": None,
-            "voided_at": None,
-        }
-        for bill, number in bills
-    ]
-    updated: dict[str, Any] = {
-        name: statement.excluded[name] for name in rows[0] if name not in ("tenant_id", "id")
-    }
-    updated["updated_at"] = func.now()
-    session.execute(statement.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=updated), rows)
-    _delete_lines(session, [bill.key for bill, _ in bills])
-    _copy_lines(session, (line for bill, _ in bills for line in bill.lines))
+    rows = bills.rename({"invoice_id": "id"}).with_columns(withdrawn=pl.lit(False))
+    session.execute(text("CREATE TEMP TABLE new_invoices (LIKE invoices INCLUDING DEFAULTS) ON COMMIT DROP"))
+    _copy(session, "new_invoices", rows)
+    columns = [*rows.columns, "void_reason", "voided_at"]
+    names = ", ".join(columns)
+    replaced = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in ("tenant_id", "id"))
+    session.execute(
+        text(
+            f"INSERT INTO invoices ({names}) SELECT {names} FROM new_invoices "
+            f"ON CONFLICT (tenant_id, id) DO UPDATE SET {replaced}, updated_at = now()"
+        )
+    )
+    session.execute(text("DROP TABLE new_invoices"))
+    session.expire_all()
+    _delete_lines(session, bills.select(_KEY).rows())
+    own = lines.join(bills.select(_KEY), on=_KEY, how="semi").with_columns(tiers=tiers_json())
+    _copy(session, "invoice_lines", own)
+
+
+def _copy(session: Session, table: str, rows: pl.DataFrame) -> None:
+    driver = session.connection().connection.driver_connection
+    assert driver is not None
+    statement = f"COPY {table} ({', '.join(rows.columns)}) FROM STDIN (FORMAT csv)"
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(rows.write_csv(include_header=False, datetime_format=INSTANT))
 
 
 def _delete_lines(session: Session, keys: list[tuple[str, str]]) -> None:
-    for start in range(0, len(keys), 5000):
-        some = tuple_(InvoiceLineRow.tenant_id, InvoiceLineRow.invoice_id).in_(keys[start : start + 5000])
+    for start in range(0, len(keys), _AT_ONCE):
+        some = tuple_(InvoiceLineRow.tenant_id, InvoiceLineRow.invoice_id).in_(keys[start : start + _AT_ONCE])
         session.execute(delete(InvoiceLineRow).where(some).execution_options(synchronize_session=False))
-
-
-def _copy_lines(session: Session, lines: Iterable[dict[str, Any]]) -> None:
-    """COPY, because a month of many customers has a hundred thousand lines."""
-    driver = session.connection().connection.driver_connection
-    assert driver is not None
-    with (
-        driver.cursor() as cursor,
-        cursor.copy(f"COPY invoice_lines ({', '.join(_LINE_COLUMNS)}) FROM STDIN") as copy,
-    ):
-        for line in lines:
-            tiers = None if line["tiers"] is None else json.dumps(canonical(line["tiers"]))
-            copy.write_row([tiers if name == "tiers" else line[name] for name in _LINE_COLUMNS])
 
 
 def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> None:
@@ -252,16 +226,3 @@ def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> 
         .execution_options(synchronize_session=False)
     )
     _delete_lines(session, [(row.tenant_id, row.id) for row in gone])
-
-
-def as_dict(row: InvoiceRow | InvoiceLineRow) -> dict[str, Any]:
-    """A row's columns by name."""
-    return {column.name: getattr(row, column.key) for column in row.__table__.columns}
-
-
-def lines_of(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    """The invoice's lines in order, each with all its columns."""
-    query = select(InvoiceLineRow).where(
-        InvoiceLineRow.tenant_id == invoice.tenant_id, InvoiceLineRow.invoice_id == invoice.id
-    )
-    return [dict(line) for line in in_order(as_dict(row) for row in session.scalars(query))]

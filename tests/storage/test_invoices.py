@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from storage.database import session_scope
@@ -22,10 +22,12 @@ from storage.repositories.invoice_states import (
     InvoiceStateConflict,
     InvoiceStates,
     Wanted,
+    as_dict,
     find_invoices,
+    lines_of,
     locate,
 )
-from storage.repositories.invoices import LineWithoutSettlement, UnknownIssuer, as_dict, lines_of, settle
+from storage.repositories.invoices import LineWithoutSettlement, UnknownIssuer, settle
 from storage.tables.invoices import InvoiceRow
 from tests.storage.worlds import ACME, applied
 from transforms.frames import INVOICES, ROUTED_LINES, SETTLEMENTS
@@ -145,8 +147,13 @@ def test_a_rerun_for_some_touches_only_theirs(session: Session) -> None:
     assert [row.status for row in find_invoices(session, Wanted())] == ["DRAFT", "VOID", "DRAFT"]
 
 
-def test_the_hash_can_be_recomputed_from_the_database(session: Session) -> None:
-    numbered = bill(session, "ann")[0]
+@pytest.mark.parametrize("time_zone", ["UTC", "America/New_York"])
+def test_the_hash_can_be_recomputed_from_the_database(session: Session, time_zone: str) -> None:
+    odd = line(
+        "ann", line_id="ln_2", description='a "quoted",\nbroken line\\', unit="", tiers=None, included=None
+    )
+    numbered = settle(session, [settlement("ann", lines=2)], [line("ann"), odd])[0]
+    session.execute(text(f"SET LOCAL TIME ZONE '{time_zone}'"))
     row = stored(session, "ann")
     assert (
         content_hash({**as_dict(row), "invoice_id": row.id}, lines_of(session, row))

@@ -10,8 +10,14 @@ from api.control.answers import camel, page, success
 from api.control.operator import Operators
 from domain.period import parse_month
 from storage.database import session_scope
-from storage.repositories.invoice_states import InvoiceStates, Wanted, count_invoices, find_invoices
-from storage.repositories.invoices import as_dict, lines_of
+from storage.repositories.invoice_states import (
+    InvoiceStates,
+    Wanted,
+    as_dict,
+    count_invoices,
+    find_invoices,
+    lines_of,
+)
 from storage.tables.invoices import InvoiceRow
 
 

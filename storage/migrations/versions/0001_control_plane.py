@@ -17,6 +17,8 @@ APPEND_ONLY = ("audit_log", "rate_plan_versions")
 def upgrade() -> None:
     _tenants()
     _catalog()
+    _rate_plans()
+    _offerings()
     _customers()
     _subscriptions()
     _keys()
@@ -99,6 +101,9 @@ def _catalog() -> None:
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_product_units_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "product_id", "unit_id", name=op.f("pk_product_units")),
     )
+
+
+def _rate_plans() -> None:
     op.create_table(
         "rate_plans",
         sa.Column("tenant_id", sa.Text(), nullable=False),
@@ -126,6 +131,9 @@ def _catalog() -> None:
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_rate_plan_versions_tenant_id")),
         sa.PrimaryKeyConstraint("tenant_id", "plan_id", "version", name=op.f("pk_rate_plan_versions")),
     )
+
+
+def _offerings() -> None:
     op.create_table(
         "offerings",
         sa.Column("tenant_id", sa.Text(), nullable=False),

@@ -1,0 +1,79 @@
+"""What runs without anyone asking: schedules and the sensor, evaluated for real."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+
+from orchestration.jobs import close_month
+from orchestration.schedules import close_month_on_the_first, ingest_every_minute
+from orchestration.sensors import bill_requests
+from storage.database import engine_of, session_scope
+from storage.repositories.bill_requests import BillRequests
+from storage.repositories.invoice_states import locate
+from tests.scenarios import MARCH, MARCH_USAGE, TWO_TENANTS
+from tests.world import QUIET, World
+
+
+def test_a_minute_without_events_starts_no_run(world: World):
+    tick = ingest_every_minute.evaluate_tick(dg.build_schedule_context(resources={"redis": world.redis}))
+    assert not tick.run_requests
+    assert tick.skip_message == "The event log is empty."
+
+
+def test_a_minute_with_events_starts_a_run(world: World):
+    world.apply(TWO_TENANTS["acme"])
+    world.send("acme", MARCH_USAGE, received="2026-03-15T00:00:00")
+    tick = ingest_every_minute.evaluate_tick(dg.build_schedule_context(resources={"redis": world.redis}))
+    assert len(tick.run_requests) == 1
+
+
+def test_the_month_that_ended_is_closed_on_the_first(world: World):
+    repository = world.defs.get_repository_def()
+    moment = datetime(2026, 4, 1, 12, 30, tzinfo=UTC)
+    context = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=repository)
+    assert close_month_on_the_first.cron_schedule == "30 12 1 * *"
+    assert [run.partition_key for run in close_month_on_the_first.evaluate_tick(context).run_requests] == [MARCH]
+
+
+def tick(world: World) -> list[dg.RunRequest]:
+    resources = {"database": engine_of(world.database_url), "lake": world.lake}
+    context = dg.build_sensor_context(
+        instance=world.instance, resources=resources, repository_def=world.defs.get_repository_def()
+    )
+    return bill_requests.evaluate_tick(context).run_requests
+
+
+def ask(world: World, *, auto_finalize: bool) -> str:
+    with session_scope(world.database_url) as session:
+        requests = BillRequests(session, "acme")
+        row = requests.create(MARCH, customers=["ada"], auto_finalize=auto_finalize)
+        return requests.execute(row.id).id
+
+
+def run_for(world: World, request: dg.RunRequest) -> None:
+    """What the daemon does with the sensor's request, in this process."""
+    result = world.defs.resolve_job_def(close_month.name).execute_in_process(
+        instance=world.instance,
+        partition_key=request.partition_key,
+        run_config={**QUIET, **request.run_config},
+        tags=request.tags,
+    )
+    assert result.success
+
+
+@pytest.mark.parametrize("auto_finalize", [False, True])
+def test_a_requested_bill_run_is_run_and_its_outcome_recorded(world: World, auto_finalize: bool):
+    world.apply(TWO_TENANTS["acme"])
+    world.send("acme", MARCH_USAGE, received="2026-03-15T00:00:00")
+    world.ingest()
+    request_id = ask(world, auto_finalize=auto_finalize)
+    (request,) = tick(world)
+    assert request.run_key == request_id
+    run_for(world, request)
+    tick(world)
+    with session_scope(world.database_url) as session:
+        row = BillRequests(session, "acme").get(request_id)
+        assert (row.status, row.invoices_generated, row.customers_processed) == ("COMPLETED", 1, 1)
+        assert locate(session, "INV-2026-0001", "acme").status == ("OPEN" if auto_finalize else "DRAFT")
+    assert world.rows("invoices", month=MARCH)["customer_id"].to_list() == ["ada"]
