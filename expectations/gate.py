@@ -79,7 +79,9 @@ def _judge(suite: Suite, facts: Facts) -> ExpectationSuiteValidationResult:
 @cache
 def _batches() -> Any:
     stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
-    context = gx.get_context(project_config=DataContextConfig(store_backend_defaults=stores, analytics_enabled=False))
+    context = gx.get_context(
+        project_config=DataContextConfig(store_backend_defaults=stores, analytics_enabled=False)
+    )
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     source = context.data_sources.add_pandas("aforo")
     return source.add_dataframe_asset("facts").add_batch_definition_whole_dataframe("facts")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 from redis import Redis
@@ -53,44 +54,52 @@ def drain(redis: Redis, lake: Lake, *, events: int = EVENTS) -> Drained:
     return done
 
 
-def _drain_tenant(
-    redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, events: int
-) -> None:
+def _drain_tenant(redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, events: int) -> None:
     app = f"log:{tenant}:{event_log.incarnation(redis, tenant)}"
-    while True:
-        position = cursor.marker(app)
-        after = event_log.entry_id(position) if position is not None else "0-0"
-        if position is not None:
-            event_log.trim(redis, tenant, after)
-        batch = _read(redis, tenant, after, events=events)
+    until = _newest(redis, tenant)
+    after = cursor.marker(app) or 0
+    event_log.trim(redis, tenant, event_log.entry_id(after))
+    while after < until:
+        batch = _read(redis, tenant, after, until, events=events)
         if not batch:
             return
-        first = (cursor.marker("raw_seq") or 0) + 1
-        frame = to_raw(tenant, batch, first=first)
-        last = first + frame.height - 1
-        cursor.append(frame, markers={app: batch[-1].position, "raw_seq": last})
+        after = batch[-1].position
+        _commit(cursor, app, after, to_raw(tenant, batch, first=(cursor.marker("raw_seq") or 0) + 1), done)
         event_log.trim(redis, tenant, batch[-1].id)
-        for verdict, count in frame["door"].value_counts().iter_rows():
-            done.verdicts[verdict] = done.verdicts.get(verdict, 0) + count
-        done.first, done.last = done.first or first, last
 
 
-def _read(redis: Redis, tenant: str, after: str, *, events: int) -> list[LogEntry]:
-    """The next entries, up to about `events` events or `BYTES`. Pages shrink where entries are large, so that a log of
-    large requests takes no more memory than one of small ones."""
+def _commit(cursor: Cursor, app: str, position: int, frame: pl.DataFrame, done: Drained) -> None:
+    seen = cursor.marker("raw_seq") or 0
+    cursor.append(frame, markers={app: position, "raw_seq": seen + frame.height})
+    for verdict, count in frame["door"].value_counts().iter_rows():
+        done.verdicts[verdict] = done.verdicts.get(verdict, 0) + count
+    if frame.height:
+        done.first, done.last = done.first or seen + 1, seen + frame.height
+
+
+def _newest(redis: Redis, tenant: str) -> int:
+    """Position of the newest entry; 0 without entries."""
+    newest: Any = redis.xrevrange(event_log.log_key(tenant), count=1)
+    return event_log.position_of(newest[0][0].decode()) if newest else 0
+
+
+def _read(redis: Redis, tenant: str, after: int, until: int, *, events: int) -> list[LogEntry]:
+    """Whole entries after one position and up to another, until they hold `events` events or `BYTES`. Pages shrink
+    where entries are large, so that a log of large requests takes no more memory than one of small ones."""
     batch: list[LogEntry] = []
     held = size = 0
     page_size = FIRST_PAGE
-    while held < events and size < BYTES:
-        page = event_log.read(redis, tenant, after, page_size)
-        if not page:
+    while held < events and size < BYTES and after < until:
+        page = event_log.read(redis, tenant, event_log.entry_id(after), page_size)
+        wanted = [entry for entry in page if entry.position <= until]
+        if not wanted:
             break
-        batch += page
-        page_bytes = sum(len(entry.body) for entry in page)
-        held += sum(len(entry.verdicts) for entry in page)
+        batch += wanted
+        page_bytes = sum(len(entry.body) for entry in wanted)
+        held += sum(len(entry.verdicts) for entry in wanted)
         size += page_bytes
-        page_size = max(1, min(LARGEST_PAGE, PAGE_BYTES * len(page) // max(page_bytes, 1)))
-        after = page[-1].id
+        page_size = max(1, min(LARGEST_PAGE, PAGE_BYTES * len(wanted) // max(page_bytes, 1)))
+        after = wanted[-1].position
     return batch
 
 
@@ -106,17 +115,18 @@ def to_raw(tenant: str, entries: list[LogEntry], *, first: int) -> pl.DataFrame:
             "key_id": [entry.key_id for entry in entries],
             "door": [list(entry.verdicts) for entry in entries],
         }
-    ).explode("door")
-    records = pl.read_ndjson(b"\n".join(entry.body for entry in entries), schema=_RECORD)
+    )
     received = pl.col("received_at").cast(INSTANT)
+    stamps = stamps.with_columns(received, received.dt.strftime("%Y-%m-%d").alias("received_day")).explode(
+        "door"
+    )
+    records = pl.read_ndjson(b"\n".join(entry.body for entry in entries), schema=_RECORD)
     return RAW_EVENTS.conform(
         pl.concat([stamps, records], how="horizontal")
         .rename(_NAMES)
         .with_columns(
             pl.int_range(first, first + records.height, dtype=pl.Int64).alias("raw_seq"),
             pl.lit(tenant).alias("tenant_id"),
-            received,
-            received.dt.strftime("%Y-%m-%d").alias("received_day"),
             pl.col("door").replace_strict(_VERDICTS),
             pl.col("correction").fill_null(False),
         )

@@ -6,10 +6,10 @@ import polars as pl
 
 from transforms.table import INSTANT, QUANTITY, TEXT
 
-PERIODS = {
+PERIODS: dict[str, pl.DataType | type[pl.DataType]] = {
     "tenant_id": TEXT, "customer_id": TEXT, "unit": TEXT, "aggregation": TEXT, "period_start": INSTANT, "period_end": INSTANT,
 }  # fmt: skip
-COUNTERS = {
+COUNTERS: dict[str, pl.DataType | type[pl.DataType]] = {
     "tenant_id": TEXT,
     "customer_id": TEXT,
     "unit": TEXT,
@@ -22,9 +22,10 @@ _COUNTER = ["tenant_id", "customer_id", "unit", "period_start"]
 def drift(*, counters: pl.DataFrame, periods: pl.DataFrame, validated_events: pl.LazyFrame) -> pl.DataFrame:
     """`tenant_id, customer_id, unit, period_start, counted, in_lake, drift` of each counter that adds up (COUNT, SUM).
 
-    counters, periods: columns COUNTERS and PERIODS. A counter is counted in millionths, event by event, so the lake is, too;
-    subscriptions that share a unit and the start of a period share a counter. Events still in the log are in the counter and not yet in the lake, so a
-    positive drift under load is normal; a negative one means that the edge has lost counts.
+    counters, periods: columns COUNTERS and PERIODS. The edge counts millionths, event by event, so the lake is read the same
+    way; subscriptions that share a unit and the start of a period share a counter. Events still in the log are in the
+    counter and not yet in the lake, so a positive drift under load is normal; a negative one means that the edge has lost
+    counts.
     """
     additive = (
         periods.filter(pl.col("aggregation").is_in(["COUNT", "SUM"]))

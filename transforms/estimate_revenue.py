@@ -57,7 +57,8 @@ def estimate_revenue(billable: Events, *, terms: pl.DataFrame, final_values: pl.
     numbers = beside(billable, lines.select("line_id", "line_no"))
     ordered = in_order(billable.join(numbers, on="line_id", how="inner"))
     priced = alongside(ordered, lines.drop("line_id"), on="line_no")
-    totalled = priced.with_columns(
+    new_value = nw.col("distinct_value").is_first_distinct().over("line_no", order_by="position")
+    totalled = priced.with_columns(first_seen=new_value & ~nw.col("distinct_value").is_null()).with_columns(
         running_total=_running_total(set(terms["aggregation"].to_list())),
         running_charges=_running(nw.col("event_charge").cum_sum()),
     )
@@ -96,16 +97,13 @@ def _running(expr: nw.Expr) -> nw.Expr:
 def _running_total(aggregations: set[str]) -> nw.Expr:
     """The unit's value after each event; only the aggregations in use are computed."""
     quantity = nw.col("quantity")
-    first_seen = nw.col("distinct_value").is_first_distinct().over("line_no", order_by="position")
     ways: dict[str, Callable[[], nw.Expr]] = {
         "COUNT": lambda: _running(quantity.cum_count()).cast(_QUANTITY),
         "SUM": lambda: _running(quantity.cum_sum()),
         "MAX": lambda: _running(quantity.cum_max()),
         "MIN": lambda: _running(quantity.cum_min()),
         "LATEST": lambda: quantity,
-        "UNIQUE": lambda: _running(
-            (first_seen & ~nw.col("distinct_value").is_null()).cast(nw.Int64).cum_sum()
-        ).cast(_QUANTITY),
+        "UNIQUE": lambda: _running(nw.col("first_seen").cast(nw.Int64).cum_sum()).cast(_QUANTITY),
     }
     last = nw.col("position") == nw.col("position").max().over("line_no")
     total = nw.when(last & nw.col("aggregation").is_in(AT_THE_END)).then(nw.col("final_value"))

@@ -21,9 +21,13 @@ def meter(*, validated_events: pl.LazyFrame, terms: pl.DataFrame, month: str) ->
     billable = event_charges(nw.from_native(enriched.filter(billed).lazy()), due)
     late_lines = due.filter(pl.col("aggregation").is_in(AT_THE_END))
     estimated = estimate_revenue(billable, terms=due, final_values=_final_values(billable, late_lines))
-    rest = enriched.filter(~billed).sort(others).with_columns(
-        pl.lit(None, dtype=METERED_EVENTS.schema[name]).alias(name)
-        for name in ("event_charge", "running_total", "marginal_revenue")
+    rest = (
+        enriched.filter(~billed)
+        .sort(others)
+        .with_columns(
+            pl.lit(None, dtype=METERED_EVENTS.schema[name]).alias(name)
+            for name in ("event_charge", "running_total", "marginal_revenue")
+        )
     )
     halves = [collected(estimated), rest]
     labelled = (half.with_columns(month=pl.lit(month)) for half in halves)

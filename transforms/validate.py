@@ -24,28 +24,19 @@ def validate(raw: Events) -> Events:
     ahead = nw.col("occurred_at") > nw.col("received_at") + nw.lit(MAX_AHEAD)
     old = (nw.col("occurred_at") < nw.col("received_at") - nw.lit(MAX_AGE)) & nw.col("backfill").is_null()
     negative = (nw.col("quantity") < 0) & ~nw.col("correction")
-    missing = nw.any_horizontal(*(nw.col(name).is_null() for name in _REQUIRED), ignore_nulls=False)
+    gates = [
+        *((nw.col(name).is_null(), "SCHEMA_INVALID", f"{name}: is missing") for name in _REQUIRED),
+        (negative, "NEGATIVE_QUANTITY", "quantity: is negative; only units that allow it take corrections"),
+        (ahead, "FUTURE_TIMESTAMP", "occurred_at: is more than 5 minutes after receipt"),
+        (old, "TOO_OLD", "occurred_at: is more than 90 days before receipt"),
+    ]
+    code = detail = nw.lit(None, dtype=nw.String)
+    for closed, its_code, its_detail in reversed(gates):
+        code = nw.when(closed).then(nw.lit(its_code)).otherwise(code)
+        detail = nw.when(closed).then(nw.lit(its_detail)).otherwise(detail)
     refused = nw.col("door") == "REJECTED"
-    passed = nw.lit(None, dtype=nw.String)
-    code = (
-        nw.when(refused)
-        .then(nw.col("reject_code"))
-        .otherwise(
-            nw.when(missing)
-            .then(nw.lit("SCHEMA_INVALID"))
-            .otherwise(
-                nw.when(negative)
-                .then(nw.lit("NEGATIVE_QUANTITY"))
-                .otherwise(
-                    nw.when(ahead)
-                    .then(nw.lit("FUTURE_TIMESTAMP"))
-                    .otherwise(nw.when(old).then(nw.lit("TOO_OLD")).otherwise(passed))
-                )
-            )
-        )
-    )
     return raw.with_columns(
-        code=code,
-        detail=nw.when(refused).then(nw.col("reject_detail")).otherwise(passed),
+        code=nw.when(refused).then(nw.col("reject_code")).otherwise(code),
+        detail=nw.when(refused).then(nw.col("reject_detail")).otherwise(detail),
         late=(nw.col("received_at") - nw.col("occurred_at") > nw.lit(LATE_AFTER)).fill_null(False),
     )

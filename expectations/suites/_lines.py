@@ -29,11 +29,22 @@ def same_lines(
     ]
 
 
+def due_usage(terms: pl.LazyFrame) -> pl.LazyFrame:
+    """The lines of usage that are billed with the month."""
+    return terms.filter(pl.col("due"), pl.col("kind") == "USAGE")
+
+
 def known_lines(frame: pl.LazyFrame, terms: pl.LazyFrame) -> Cross:
-    """Every line is one that is due under the month's terms."""
-    due = terms.filter(pl.col("due"), pl.col("kind") == "USAGE")
+    """Every line is one of usage that is due under the month's terms."""
     return Cross(
         "no_orphan_line",
         "belong to a line of billing_terms that is due",
-        frame.join(due, on="line_id", how="anti"),
+        frame.join(due_usage(terms), on="line_id", how="anti"),
     )
+
+
+def all_lines(frame: pl.LazyFrame, terms: pl.LazyFrame) -> list[Cross]:
+    """Every line of usage that is due under the month's terms, and no other."""
+    due = due_usage(terms).select("line_id", "tenant_id", "customer_id", "unit")
+    lost = due.join(frame, on="line_id", how="anti")
+    return [known_lines(frame, terms), Cross("no_line_lost", "hold every line of usage that is due", lost)]

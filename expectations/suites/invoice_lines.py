@@ -8,12 +8,20 @@ from expectations.suite import Cross, Frames, Suite
 
 
 def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
-    invoices = related["invoices"].select("invoice_id", "subtotal", "lines")
+    invoices = related["invoices"].select("invoice_id", "subtotal", "discount", "tax", "lines")
     sums = frame.group_by("invoice_id").agg(
-        line_sum=(pl.col("amount") + pl.col("commit_adjustment")).sum(), line_count=pl.len().cast(pl.Int64)
+        line_sum=(pl.col("amount") + pl.col("commit_adjustment")).sum(),
+        line_discount=pl.col("discount").sum(),
+        line_tax=pl.col("tax").sum(),
+        line_count=pl.len().cast(pl.Int64),
     )
     both = invoices.join(sums, on="invoice_id", how="left")
-    agrees = (pl.col("subtotal") == pl.col("line_sum")) & (pl.col("lines") == pl.col("line_count"))
+    agrees = (
+        (pl.col("subtotal") == pl.col("line_sum"))
+        & (pl.col("discount") == pl.col("line_discount"))
+        & (pl.col("tax") == pl.col("line_tax"))
+        & (pl.col("lines") == pl.col("line_count"))
+    )
     return [
         Cross(
             "no_orphan_line",
@@ -23,7 +31,9 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
             ),
         ),
         Cross(
-            "invoice_adds_up", "sum to the subtotal of their invoice", both.filter(~agrees.fill_null(False))
+            "invoice_adds_up",
+            "sum to the subtotal, discount and tax of their invoice",
+            both.filter(~agrees.fill_null(False)),
         ),
     ]
 

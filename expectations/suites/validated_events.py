@@ -6,15 +6,17 @@ import polars as pl
 
 from expectations.suite import Cross, Frames, Suite
 
+_SAME = ("tenant_id", "customer_id", "unit", "quantity", "occurred_at", "idempotency_key")
+
 
 def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
-    events = frame.select("raw_seq", "tenant_id", "unit", "quantity")
-    raw = related["raw_events"].select("raw_seq", "tenant_id", "unit", "quantity")
+    events, raw = frame.select("raw_seq", *_SAME), related["raw_events"].select("raw_seq", *_SAME)
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_raw")) for name in _SAME)
     return [
         Cross(
             "raw_event_behind_it",
-            "be a raw event, with the same tenant, unit and quantity",
-            events.join(raw, on=["raw_seq", "tenant_id", "unit", "quantity"], how="anti"),
+            f"be a raw event, with the same {', '.join(_SAME)}",
+            events.join(raw, on="raw_seq", how="left", suffix="_raw").filter(differs),
         )
     ]
 

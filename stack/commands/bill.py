@@ -74,12 +74,12 @@ def invoices_table(invoices: list[dict[str, object]], title: str) -> Table:
     """Invoices as people read them; an empty list says so."""
     table = Table(title=title, caption=None if invoices else "No invoices.")
     for name in ("number", "customer", "status"):
-        table.add_column(name)
-    for name in ("lines", "subtotal", "total", "due"):
-        table.add_column(name, justify="right")
+        table.add_column(name, no_wrap=name == "number")
+    for name in ("lines", "total", "due"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("currency")
     for each in invoices:
-        money = (money_text(each["subtotal"]), money_text(each["total"]), money_text(each["amount_due"]))
+        money = (money_text(each[name], str(each["currency"])) for name in ("total", "amount_due"))
         table.add_row(
             str(each["number"]),
             str(each["customer_id"]),
@@ -91,10 +91,11 @@ def invoices_table(invoices: list[dict[str, object]], title: str) -> Table:
     return table
 
 
-def money_text(amount: object) -> str:
-    """A rounded amount without the places its currency does not have (at least two, as people expect)."""
-    whole, _, places = f"{amount:,}".partition(".")
-    return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
+def money_text(amount: object, currency: str) -> str:
+    """An amount with the decimal places its currency has."""
+    from domain.money import currency_exponent
+
+    return f"{amount:,.{currency_exponent(currency)}f}"
 
 
 def held_table(held: list[dict[str, str]]) -> Table:

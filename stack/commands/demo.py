@@ -158,7 +158,7 @@ def _places(addresses: Addresses, report: Report, shown: dict[str, Any] | None) 
     places = {
         "lineage": f"{dagster}/asset-groups",
         "this run": f"{dagster}/runs/{report.run_id}",
-        "gate results": f"{control}/data-docs/",
+        "gate results": f"{control}/data-docs/invoices/{report.run_id}.html",
         "control API": f"{control}/docs",
         "edge": f"{addresses.edge_url}",
     }
@@ -166,10 +166,9 @@ def _places(addresses: Addresses, report: Report, shown: dict[str, Any] | None) 
         out.print(f"  {what:<13} [link]{url}[/link]", soft_wrap=True)
     out.print("\n  Try next:")
     if shown is not None:
-        out.print(f"    aforo show {shown['number']} --events LINE   the events behind a line", markup=False)
-    out.print(
-        '    aforo sql "SELECT code, COUNT(*) AS events FROM quarantined_events GROUP BY code"', markup=False
-    )
+        out.print(f"    aforo show {shown['number']} --events input_tokens", markup=False, highlight=False)
+    for hint in ('aforo sql "SELECT code, detail FROM quarantined_events"', "aforo invoices --help"):
+        out.print(f"    {hint}", markup=False, highlight=False)
 
 
 def _as_data(month: str, tally: Tally, held: Holdings, report: Report) -> dict[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str | None, typer.Option(help="Only this tenant.")]
 Number = Annotated[str, typer.Argument(help="The invoice's number or id.")]
+_WIDE = 120
+"""Columns of a terminal from which on the ids are shown too; --json always has them."""
 STATUS_COLOURS = {"DRAFT": "yellow", "OPEN": "cyan", "PAID": "green", "VOID": "dim"}
 
 
@@ -86,7 +88,7 @@ def show(
     invoice: Number,
     tenant: Tenant = None,
     events: Annotated[
-        str | None, typer.Option(metavar="LINE", help="List the events behind this line.")
+        str | None, typer.Option(metavar="LINE", help="List the events behind this line, by its id or unit.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many events to list.")] = 20,
     as_json: Json = False,
@@ -101,12 +103,7 @@ def show(
         row = locate(session, invoice, tenant)
         lines = lines_of(session, row)
     if events is not None:
-        if events not in {line["line_id"] for line in lines}:
-            known = ", ".join(line["line_id"] for line in lines)
-            raise typer.BadParameter(
-                f"{row.number} has no line {events!r}; its lines are {known}", param_hint="--events"
-            )
-        _show_events(addresses.lake_url, row, events, limit, as_json)
+        _show_events(addresses.lake_url, row, _line_id(row, lines, events), limit, as_json)
     elif as_json:
         emit({**header(row), "lines": lines})
     else:
@@ -150,6 +147,18 @@ def line_events(lake_url: str, month: str, tenant_id: str, line_id: str, limit: 
     return of_line.sort("occurred_at", "raw_seq").head(limit).collect()
 
 
+def _line_id(row: InvoiceRow, lines: list[dict[str, Any]], asked: str) -> str:
+    """The id of the line a person means: by its id, or by its unit where one line has it."""
+    found = [line["line_id"] for line in lines if asked in (line["line_id"], line["unit"])]
+    if len(found) == 1:
+        return str(found[0])
+    known = ", ".join(f"{line['line_id']} ({line['unit'] or line['description']})" for line in lines)
+    problem = "several lines for" if found else "no line"
+    raise typer.BadParameter(
+        f"{row.number} has {problem} {asked!r}; its lines are {known}", param_hint="--events"
+    )
+
+
 def _move(verb: str, number: str, tenant: str | None, as_json: bool, *reason: str) -> None:
     from stack.settings import connected
     from storage.database import session_scope
@@ -165,28 +174,24 @@ def _move(verb: str, number: str, tenant: str | None, as_json: bool, *reason: st
 
 
 def _show_invoice(row: InvoiceRow, lines: list[dict[str, Any]]) -> None:
+    from rich import box
     from rich.table import Table
 
     period = f"{_day(row.period_start)} to {_day(row.period_end)} (UTC, end exclusive)"
     out.print(f"[bold]{row.number}[/]  {row.status}  {row.tenant_id} → {row.customer_id}  {period}")
-    table = Table("line", "what", "model")
+    wide = out.width >= _WIDE
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in (*(("line",) if wide else ()), "what", "unit", "model"):
+        table.add_column(title, no_wrap=title != "what")
     for title in ("usage", "free", "amount"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for line in lines:
         usage, free = _plain(line["quantity"]), _plain(line["included"])
         amount = _money(line["amount"], row.currency)
-        table.add_row(line["line_id"], line["description"], line["model"] or "", usage, free, amount)
+        names = (line["description"], line["unit"] or "", line["model"] or "")
+        table.add_row(*((line["line_id"],) if wide else ()), *names, usage, free, amount)
         for tier in line["tiers"] or []:
-            bound = f"up to {tier['up_to']}" if tier["up_to"] is not None else "beyond"
-            table.add_row(
-                "",
-                f"  {bound} at {tier['unit_price']}",
-                "",
-                tier["quantity"],
-                "",
-                tier["amount"],
-                style="dim",
-            )
+            table.add_row(*(("",) if wide else ()), *_tier(tier), style="dim")
     out.print(table)
     for name in ("subtotal", "discount", "tax", "total", "amount_due"):
         out.print(
@@ -197,21 +202,35 @@ def _show_invoice(row: InvoiceRow, lines: list[dict[str, Any]]) -> None:
         out.print(f"void: {row.void_reason}", markup=False)
 
 
+def _tier(tier: dict[str, Any]) -> tuple[str, ...]:
+    bound = "beyond" if tier["up_to"] is None else f"up to {tier['up_to']}"
+    return f"  {bound}", f"at {tier['unit_price']}", "", tier["quantity"], "", tier["amount"]
+
+
 def _show_events(lake_url: str, row: InvoiceRow, line_id: str, limit: int, as_json: bool) -> None:
+    from rich import box
     from rich.table import Table
 
     found = line_events(lake_url, row.month, row.tenant_id, line_id, limit)
     if as_json:
         emit({"invoice": row.number, "line": line_id, "events": found.to_dicts()})
         return
-    table = Table(
-        *found.columns,
-        title=f"{row.number}, line {line_id}: first {found.height} events",
-        title_justify="left",
-    )
+    if out.width < _WIDE:
+        found = found.drop("disposition", "late", "raw_seq")
+    title = f"{row.number}, line {line_id}: first {found.height} events"
+    table = Table(*found.columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for event in found.iter_rows():
-        table.add_row(*(str(value) for value in event))
+        table.add_row(*(_shown(value) for value in event))
     out.print(table)
+
+
+def _shown(value: Any) -> str:
+    from datetime import datetime
+    from decimal import Decimal
+
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _plain(value) if isinstance(value, Decimal) else str(value)
 
 
 def _money(amount: Any, currency: str) -> str:

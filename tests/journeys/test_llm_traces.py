@@ -50,7 +50,7 @@ def invoices(report) -> dict[str, dict[str, str]]:
 
 def test_the_traces_become_the_invoices_worked_out_by_hand(home: Path, database_url: str, redis_url: str):
     aforo = Aforo(home, database_url, redis_url)
-    aforo("apply", str(ROOT / "examples" / "llm-traces.yaml"))
+    aforo("apply", str(ROOT / "examples" / "llm-inference.yaml"))
     first = [aforo.ingest(customer) for customer in FILES]
     assert sum(each["accepted"] for each in first) == 84_555
     assert sum(each["refused"] for each in first) == 0
