@@ -12,7 +12,10 @@ from typer.core import TyperGroup
 
 from domain.errors import AforoError
 
-out = Console()
+_WIDE = 160
+"""Columns where nobody looks at a terminal: tables in pipes and files are not cut to a screen."""
+
+out = Console(width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True)
 
 

@@ -33,7 +33,9 @@ def test_the_month_that_ended_is_closed_on_the_first(world: World):
     moment = datetime(2026, 4, 1, 12, 30, tzinfo=UTC)
     context = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=repository)
     assert close_month_on_the_first.cron_schedule == "30 12 1 * *"
-    assert [run.partition_key for run in close_month_on_the_first.evaluate_tick(context).run_requests] == [MARCH]
+    assert [run.partition_key for run in close_month_on_the_first.evaluate_tick(context).run_requests] == [
+        MARCH
+    ]
 
 
 def tick(world: World) -> list[dg.RunRequest]:

@@ -35,7 +35,6 @@ def _stack(
     monkeypatch.setenv("AFORO_DATABASE_URL", database_url)
     monkeypatch.setenv("AFORO_REDIS_URL", redis_url)
     monkeypatch.setenv("AFORO_LAKE_URL", lake_url)
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def aforo(*arguments: object) -> Result:

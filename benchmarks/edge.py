@@ -1,0 +1,206 @@
+"""The edge under load: one worker on the loopback over a Valkey that syncs every write. Put here: one measured series of each.
+
+The empty endpoint is the edge's own `/healthz`: same server, same framework, nothing done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvloop
+
+from benchmarks.load import Measured, full_load, request, timetable
+from domain.access import CustomerRights, Feature, KeyRecord, SubscriptionRights, TenantRights, UnitRecord
+
+ROOT = Path(__file__).parents[1]
+TENANT, SECRET, CUSTOMERS = "bench", "sk_live_benchmark", 1_000
+DAY = 86_400_000_000
+ACCESS_RATE, METER_RATE = 833, 167
+BATCH = 1_000
+
+
+def measure(repeats: int, log: Any, *, seconds: float = 8.0, workers: int = 1) -> dict[str, Any]:
+    """All edge figures, each `repeats` times: lists of numbers by name (milliseconds, or requests and events a second)."""
+    found: dict[str, list[float]] = {}
+    with _edge(workers) as (port, valkey_url):
+        asyncio_run(full_load(port, _access(), connections=16, seconds=1.0))  # warm
+        for number in range(1, repeats + 1):
+            for name, figure in _once(port, seconds).items():
+                found.setdefault(name, []).append(figure)
+            _empty_log(valkey_url)
+            log(
+                f"edge, run {number} of {repeats}: "
+                + ", ".join(f"{n} {f[-1]:,.2f}" for n, f in found.items())
+            )
+    return found
+
+
+def asyncio_run(work: Any) -> Measured:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        measured: Measured = runner.run(work)
+    return measured
+
+
+def _once(port: int, seconds: float) -> dict[str, float]:
+    mixed = asyncio_run(timetable(port, _timetable(seconds)))
+    assert set(mixed.statuses) == {200, 202}, mixed.statuses
+    figures = {
+        "canAccess p50 ms": mixed.percentile("access", 0.50),
+        "canAccess p99 ms": mixed.percentile("access", 0.99),
+        "meter p50 ms": mixed.percentile("meter", 0.50),
+        "meter p95 ms": mixed.percentile("meter", 0.95),
+    }
+    empty = _throughput(port, "GET", "/healthz", b"", seconds / 2)
+    access = _throughput(port, "POST", "/v1/canAccess", _question(7), seconds / 2)
+    batches = asyncio_run(full_load(port, _batches(), connections=4, seconds=seconds))
+    assert set(batches.statuses) == {202}, batches.statuses
+    return {
+        **figures,
+        "empty requests/s": empty,
+        "canAccess requests/s": access,
+        "canAccess share of empty": access / empty,
+        "batch events/s": batches.statuses[202] * BATCH / batches.seconds,
+    }
+
+
+def _throughput(port: int, method: str, path: str, body: bytes, seconds: float) -> float:
+    """Requests a second at full load: by `wrk` where it is installed, otherwise by our own client (slower than wrk)."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        endless = itertools.repeat(request(method, path, SECRET, body))
+        done = asyncio_run(full_load(port, endless, connections=32, seconds=seconds))
+        return sum(done.statuses.values()) / done.seconds
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        headers = f'wrk.headers["Authorization"] = "Bearer {SECRET}"\n'
+        script.write(f"wrk.method = {json.dumps(method)}\nwrk.body = {json.dumps(body.decode())}\n{headers}")
+        script.flush()
+        url = f"http://127.0.0.1:{port}{path}"
+        command = [wrk, "-t1", "-c32", f"-d{max(1, round(seconds))}s", "-s", script.name, url]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in said, said
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    assert rate is not None, said
+    return float(rate.group(1))
+
+
+def _timetable(seconds: float) -> list[tuple[float, str, bytes]]:
+    """Requests at random moments (Poisson), at the two rates."""
+    rng, plan = random.Random(1), []
+    for kind, rate in (("access", ACCESS_RATE), ("meter", METER_RATE)):
+        at = rng.expovariate(rate)
+        while at < seconds:
+            number = rng.randrange(CUSTOMERS)
+            ask = request("POST", "/v1/canAccess", SECRET, _question(number)) if kind == "access" else None
+            plan.append((at, kind, ask or request("POST", "/v1/meter", SECRET, _event(number))))
+            at += rng.expovariate(rate)
+    return sorted(plan)
+
+
+def _access() -> Iterator[bytes]:
+    for number in itertools.count():
+        yield request("POST", "/v1/canAccess", SECRET, _question(number % CUSTOMERS))
+
+
+def _question(customer: int) -> bytes:
+    return b'{"featureKey":"calls","customerId":"c%d"}' % customer
+
+
+_numbers = itertools.count(time.time_ns())
+
+
+def _event(customer: int) -> bytes:
+    moment = int(time.time() * 1000)
+    return (
+        b'{"customerId":"c%d","metricName":"api_calls","quantity":1,"occurredAt":%d,"idempotencyKey":"bench-%d",'
+        b'"metadata":{"endpoint":"/v1/things","status":200}}' % (customer, moment, next(_numbers))
+    )
+
+
+def _batches() -> Iterator[bytes]:
+    """Batches of fresh events; only the keys are new, so that making them costs the client little."""
+    events = [_event(n % CUSTOMERS) for n in range(BATCH)]
+    parts = re.split(rb"bench-\d+", b'{"events":[' + b",".join(events) + b"]}")
+    while True:
+        keys = [b"b%d" % next(_numbers) for _ in range(BATCH)]
+        body = b"".join(itertools.chain.from_iterable(zip(parts, keys, strict=False))) + parts[-1]
+        yield request("POST", "/v1/ingest/batch", SECRET, body)
+
+
+@contextmanager
+def _edge(workers: int) -> Iterator[tuple[int, str]]:
+    from redis import Redis
+
+    from stack.embedded import free_port
+    from storage.hot_state import publish
+    from tests import harness
+
+    with harness.valkey() as valkey:
+        with Redis.from_url(valkey.url) as redis:
+            publish(redis, _rights())
+        port = free_port()
+        environment = {**os.environ, "AFORO_REDIS_URL": valkey.url, "AFORO_EDGE_PORT": str(port)}
+        environment["AFORO_EDGE_WORKERS"] = str(workers)
+        process = subprocess.Popen([sys.executable, "-m", "api.edge"], cwd=ROOT, env=environment)
+        try:
+            harness.wait_until(lambda: _answers(port), what="the edge")
+            yield port, valkey.url
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _empty_log(valkey_url: str) -> None:
+    """As the drain does each minute: without it memory would grow from run to run."""
+    from redis import Redis
+
+    from storage.event_log import log_key
+
+    with Redis.from_url(valkey_url) as redis:
+        redis.xtrim(log_key(TENANT), maxlen=0, approximate=False)
+
+
+def _rights() -> TenantRights:
+    now = time.time_ns() // 1000
+    features = (Feature("sso", "BOOLEAN"), Feature("calls", "METERED", unit="api_calls", limit="100000000"))
+    customers = tuple(
+        CustomerRights(
+            f"c{n}",
+            (
+                SubscriptionRights(
+                    f"s{n}",
+                    "pro",
+                    "pro",
+                    "ACTIVE",
+                    ((now - 9 * DAY, now + 9 * DAY),),
+                    features,
+                    ("api_calls",),
+                ),
+            ),
+        )
+        for n in range(CUSTOMERS)
+    )
+    keys = {sha256(SECRET.encode()).hexdigest(): KeyRecord("key_bench", TENANT, None)}
+    return TenantRights(TENANT, (UnitRecord("api_calls", "API Calls", "COUNT"),), customers, keys)
