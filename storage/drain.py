@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 from redis import Redis
 
+from domain.errors import PermanentFailure
 from storage import event_log
 from storage.event_log import LogEntry
 from storage.lake import Cursor, Lake
@@ -32,6 +33,18 @@ _RECORD = {
 }  # fmt: skip
 
 
+class BrokenEntry(PermanentFailure):
+    """An entry of the log is not what the edge writes."""
+
+    code = "BROKEN_ENTRY"
+
+    def __init__(self, tenant: str, entry: LogEntry, records: int) -> None:
+        super().__init__(
+            f"log of tenant {tenant}, entry {entry.id}: has {len(entry.verdicts)} verdicts and {records} records, where each "
+            "event needs one of both; nothing was drained, look at the entry before removing it"
+        )
+
+
 @dataclass
 class Drained:
     """What a drain did: events by door verdict, and the raw positions they got."""
@@ -46,7 +59,11 @@ class Drained:
 
 
 def drain(redis: Redis, lake: Lake, *, events: int = EVENTS) -> Drained:
-    """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` and `BYTES` a commit."""
+    """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` and `BYTES` a commit.
+
+    What arrives meanwhile is left to the next drain, so that one busy tenant cannot keep the others waiting. Raises
+    `storage.lake.LostRace` where another drain was faster: nothing is doubled, drain again.
+    """
     cursor = lake.cursor("raw_events")
     done = Drained()
     for tenant in sorted(event_log.tenants(redis)):
@@ -108,6 +125,9 @@ def to_raw(tenant: str, entries: list[LogEntry], *, first: int) -> pl.DataFrame:
     entries = [entry for entry in entries if entry.verdicts]
     if not entries:
         return RAW_EVENTS.empty()
+    for entry in entries:
+        if (records := entry.body.count(b"\n") + 1) != len(entry.verdicts):
+            raise BrokenEntry(tenant, entry, records)
     stamps = pl.DataFrame(
         {
             "received_at": [entry.received_at_us for entry in entries],
@@ -120,12 +140,12 @@ def to_raw(tenant: str, entries: list[LogEntry], *, first: int) -> pl.DataFrame:
     stamps = stamps.with_columns(received, received.dt.strftime("%Y-%m-%d").alias("received_day")).explode(
         "door"
     )
-    records = pl.read_ndjson(b"\n".join(entry.body for entry in entries), schema=_RECORD)
+    told = pl.read_ndjson(b"\n".join(entry.body for entry in entries), schema=_RECORD)
     return RAW_EVENTS.conform(
-        pl.concat([stamps, records], how="horizontal")
+        pl.concat([stamps, told], how="horizontal")
         .rename(_NAMES)
         .with_columns(
-            pl.int_range(first, first + records.height, dtype=pl.Int64).alias("raw_seq"),
+            pl.int_range(first, first + told.height, dtype=pl.Int64).alias("raw_seq"),
             pl.lit(tenant).alias("tenant_id"),
             pl.col("door").replace_strict(_VERDICTS),
             pl.col("correction").fill_null(False),
