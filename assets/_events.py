@@ -5,9 +5,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from assets._verdicts import verdict_metadata
 from expectations.catalogue import suite_of
 from expectations.gate import Verdict, run_gate
 from storage.lake import Lake
+
+INGESTING = "aforo:ingest"
+"""Lock: one run at a time moves events, so that a second one waits instead of losing the race to commit."""
 
 FIRST, LAST = "first_raw_seq", "last_raw_seq"
 
@@ -18,15 +22,17 @@ def increment(lake: Lake, name: str, first: int | None, last: int | None) -> pl.
     return rows.filter(pl.col("raw_seq").is_between(first, last)) if first and last else rows.head(0)
 
 
-def judge_increment(lake: Lake, name: str, first: int | None, last: int | None, **page: Any) -> Verdict:
-    """The gate over an increment and the same raw positions of its neighbours."""
+def judge_increment(lake: Lake, name: str, first: int | None, last: int | None) -> Verdict:
+    """The suite over an increment and the same raw positions of its neighbours."""
     suite = suite_of(name)
     related = {other: increment(lake, other, first, last) for other in suite.related}
-    return run_gate(suite, increment(lake, name, first, last), related, **page)
+    return run_gate(suite, increment(lake, name, first, last), related)
 
 
-def event_metadata(lake: Lake, name: str, first: int | None, last: int | None) -> dict[str, Any]:
-    """Rows and quantities of an increment, and the raw positions it covers."""
+def event_metadata(
+    lake: Lake, name: str, first: int | None, last: int | None, *, page: str
+) -> dict[str, Any]:
+    """Rows and quantities of an increment, the raw positions it covers, its suite's result and where that can be read."""
     sums = (
         increment(lake, name, first, last).select(rows=pl.len(), quantity=pl.col("quantity").sum()).collect()
     )
@@ -35,6 +41,8 @@ def event_metadata(lake: Lake, name: str, first: int | None, last: int | None) -
         "dagster/row_count": lake.scan(name).select(pl.len()).collect().item(),
         "rows_added": rows,
         "quantity_added": str(quantity or 0),
+        **verdict_metadata(judge_increment(lake, name, first, last)),
+        "data_docs": dg.MetadataValue.url(page),
         FIRST: dg.MetadataValue.int(first) if first else dg.MetadataValue.null(),
         LAST: dg.MetadataValue.int(last) if last else dg.MetadataValue.null(),
     }

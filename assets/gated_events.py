@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 import dagster as dg
+from sqlalchemy import Engine
 
-from assets._events import event_metadata
+from assets._events import INGESTING, event_metadata
 from assets._table import described
+from expectations.data_docs import DataDocs
+from storage.database import advisory_lock
 from storage.increments import increments
 from storage.lake import Lake
 from transforms.frames import TABLES
@@ -27,10 +30,18 @@ HALVES = ("validated_events", "quarantined_events")
         for name in HALVES
     ]
 )
-def gated_events(lake: dg.ResourceParam[Lake]) -> Iterator[dg.MaterializeResult]:
+def gated_events(
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Engine],
+    docs: dg.ResourceParam[DataDocs],
+) -> Iterator[dg.MaterializeResult]:
     first = last = None
-    for batch in increments(lake):
-        batch.commit(*gate(batch.raw, standing_keys=batch.standing_keys))
-        first, last = first or batch.first, batch.last
+    with advisory_lock(database, INGESTING):
+        for batch in increments(lake):
+            batch.commit(*gate(batch.raw, standing_keys=batch.standing_keys))
+            first, last = first or batch.first, batch.last
     for name in HALVES:
-        yield dg.MaterializeResult(asset_key=name, metadata=event_metadata(lake, name, first, last))
+        page = docs.page_of(name, context.run_id)
+        metadata = event_metadata(lake, name, first, last, page=page)
+        yield dg.MaterializeResult(asset_key=name, metadata=metadata)

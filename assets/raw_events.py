@@ -2,9 +2,12 @@
 
 import dagster as dg
 from redis import Redis
+from sqlalchemy import Engine
 
-from assets._events import event_metadata
+from assets._events import INGESTING, event_metadata
 from assets._table import described
+from expectations.data_docs import DataDocs
+from storage.database import advisory_lock
 from storage.drain import drain
 from storage.lake import Lake
 from transforms.frames import TABLES
@@ -16,8 +19,15 @@ from transforms.frames import TABLES
     kinds={"valkey", "deltalake"},
     metadata=described("raw_events"),
 )
-def raw_events(redis: dg.ResourceParam[Redis], lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
-    done = drain(redis, lake)
-    return dg.MaterializeResult(
-        metadata=event_metadata(lake, "raw_events", done.first, done.last) | done.verdicts
-    )
+def raw_events(
+    context: dg.AssetExecutionContext,
+    redis: dg.ResourceParam[Redis],
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Engine],
+    docs: dg.ResourceParam[DataDocs],
+) -> dg.MaterializeResult:
+    with advisory_lock(database, INGESTING):
+        done = drain(redis, lake)
+    page = docs.page_of("raw_events", context.run_id)
+    metadata = event_metadata(lake, "raw_events", done.first, done.last, page=page)
+    return dg.MaterializeResult(metadata=metadata | done.verdicts)

@@ -5,10 +5,10 @@ import polars as pl
 
 from assets._events import FIRST, LAST, increment
 from assets._table import MONTHS
+from assets._verdicts import failing_rows, verdict_metadata
 from expectations.catalogue import suite_of
+from expectations.data_docs import DataDocs
 from expectations.gate import run_gate
-from orchestration.resources import DataDocs
-from orchestration.verdicts import failing_rows, verdict_metadata
 from storage.lake import Lake, Scope
 from transforms.enrich import window
 from transforms.frames import TABLES

@@ -8,11 +8,11 @@ import dagster as dg
 import polars as pl
 from dagster._core.definitions.metadata import MetadataValue
 
+from assets._verdicts import failing_rows, verdict_metadata
 from domain.errors import PermanentFailure
 from expectations.catalogue import suite_of
+from expectations.data_docs import DataDocs
 from expectations.gate import Verdict, run_gate
-from orchestration.resources import DataDocs
-from orchestration.verdicts import failing_rows, verdict_metadata
 from storage.lake import Lake, Scope
 from transforms.frames import TABLES
 from transforms.table import AMOUNT
@@ -50,7 +50,7 @@ class LakeTables(dg.ConfigurableIOManager):
                 "table_version": self.lake.version(name),
                 **money_sums(frame),
                 **verdict_metadata(verdict),
-                "data_docs": MetadataValue.url(self.docs.link(f"{name}/{context.run_id}.html")),
+                "data_docs": MetadataValue.url(self.docs.page_of(name, context.run_id)),
             }
         )
 

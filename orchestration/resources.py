@@ -12,6 +12,7 @@ from pydantic import Field
 from redis import Redis
 from sqlalchemy import Engine
 
+from expectations.data_docs import DataDocs
 from storage.database import engine_of
 from storage.lake import Lake, Scope
 
@@ -53,20 +54,14 @@ class ScopeFactory(ConfigurableResourceFactory[Scope]):
         return Scope(tenants=tuple(self.tenants), customers=tuple(self.customers))
 
 
-class DataDocs(dg.ConfigurableResource):
-    """Where Great Expectations' pages are written, and the address people read them at (the control API serves them)."""
+class DataDocsFactory(ConfigurableResourceFactory[DataDocs]):
+    """Great Expectations' pages below the data folder; the control API serves them."""
 
     home: str
-    base_url: str | None = None
 
-    @property
-    def path(self) -> Path:
-        return Path(self.home) / "data-docs"
-
-    def link(self, page: str) -> str:
-        """The address of a page, given its path below the folder."""
-        served = f"http://127.0.0.1:{os.environ.get('AFORO_CONTROL_PORT', '8788')}/data-docs"
-        return f"{(self.base_url or served).rstrip('/')}/{page}"
+    def create_resource(self, context: dg.InitResourceContext) -> DataDocs:
+        port = os.environ.get("AFORO_CONTROL_PORT", "8788")
+        return DataDocs(Path(self.home) / "data-docs", f"http://127.0.0.1:{port}/data-docs")
 
 
 def resources() -> dict[str, object]:
@@ -76,5 +71,5 @@ def resources() -> dict[str, object]:
         "database": DatabaseFactory(url=dg.EnvVar("AFORO_DATABASE_URL")),
         "redis": RedisFactory(url=dg.EnvVar("AFORO_REDIS_URL")),
         "scope": ScopeFactory.configure_at_launch(),
-        "docs": DataDocs(home=dg.EnvVar("AFORO_HOME")),
+        "docs": DataDocsFactory(home=dg.EnvVar("AFORO_HOME")),
     }

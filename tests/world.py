@@ -20,7 +20,7 @@ from redis import Redis
 from domain.catalog.catalog import read_catalog
 from domain.usage import Door, read_event
 from orchestration.definitions import definitions
-from orchestration.resources import DatabaseFactory, DataDocs, LakeFactory, RedisFactory, ScopeFactory
+from orchestration.resources import DatabaseFactory, DataDocsFactory, LakeFactory, RedisFactory, ScopeFactory
 from storage import event_log, hot_state
 from storage.catalog_service import apply_catalog
 from storage.database import session_scope
@@ -55,7 +55,7 @@ class World:
                 "database": DatabaseFactory(url=self.database_url),
                 "redis": RedisFactory(url=self.redis_url),
                 "scope": ScopeFactory.configure_at_launch(),
-                "docs": DataDocs(home=str(self.docs.parent)),
+                "docs": DataDocsFactory(home=str(self.docs.parent)),
             }
         )
 

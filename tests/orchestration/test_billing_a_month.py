@@ -118,3 +118,12 @@ def test_an_issued_invoice_stays_as_it_was_issued(billed: World):
     assert billed.rows("invoice_lines", month=MARCH, tenants=("acme",), customers=("ada",)).equals(issued)
     metadata = result.asset_materializations_for_node("invoices")[0].metadata
     assert metadata["issued_but_now_different"].value == "INV-2026-0001"
+
+
+def test_event_tables_tell_what_arrived_and_the_suites_result(billed: World):
+    ingest = billed.runs[0]
+    added = {event.asset_key.path[-1]: event.materialization.metadata for event in ingest.get_asset_materialization_events()}
+    assert {name: metadata["rows_added"].value for name, metadata in added.items()} == {
+        "raw_events": 16, "validated_events": 16, "quarantined_events": 0,
+    }  # fmt: skip
+    assert all(metadata["suite"].value.startswith(f"{name}: passed") for name, metadata in added.items())

@@ -153,8 +153,6 @@ def test_a_log_that_was_lost_and_starts_empty_is_drained_from_its_beginning(redi
     send(redis, "a")
     drain(redis, lake)
     redis.flushall()
-    redis.xadd(event_log.log_key("acme"), {"gone": "1"}, id="1-1")
-    redis.delete(event_log.log_key("acme"))
     send(redis, "b")
     assert drain(redis, lake).events == 1
     assert keys(lake) == ["a", "b"]

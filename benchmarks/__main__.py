@@ -1,0 +1,74 @@
+"""`python -m benchmarks`: measure what we promise, print it, and write it into benchmarks/README.md. Keep out: how."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from benchmarks import edge as edge_load
+from benchmarks import machine, pipeline, report, start
+
+app = typer.Typer(
+    add_completion=False, help="Measure; each part replaces its section of benchmarks/README.md."
+)
+out = Console()
+Repeats = Annotated[int, typer.Option(min=1, help="How often; medians are reported.")]
+
+
+@app.callback(invoke_without_command=True)
+def everything(ctx: typer.Context) -> None:
+    """All parts, one after the other (about a quarter of an hour). Example: python -m benchmarks edge --repeats 3"""
+    if ctx.invoked_subcommand is None:
+        starting(5)
+        edge(5)
+        raw_to_invoices(5)
+
+
+@app.command("pipeline")
+def raw_to_invoices(repeats: Repeats = 5, events: int = 1_000_000, customers: int = 1_000) -> None:
+    """Raw events to invoices, beside the DuckDB reference."""
+    head = report.heading(machine.describe(), machine.load(), repeats)
+    with tempfile.TemporaryDirectory(prefix="aforo-bench-") as folder:
+        found = pipeline.measure(Path(folder), events, customers, repeats, out.print)
+    _publish("pipeline", head + report.pipeline(found))
+
+
+@app.command()
+def growth(repeats: Repeats = 1, sizes: str = "100000,1000000,10000000", customers: int = 1_000) -> None:
+    """The same for growing sizes; 10 million events want 6 GiB of memory and some minutes."""
+    head = report.heading(machine.describe(), machine.load(), repeats)
+    with tempfile.TemporaryDirectory(prefix="aforo-bench-") as folder:
+        series = [
+            pipeline.measure(Path(folder), int(size), customers, repeats, out.print)
+            for size in sizes.split(",")
+        ]
+    _publish("growth", head + report.growth(series))
+
+
+@app.command()
+def edge(repeats: Repeats = 5, workers: int = 1, seconds: float = 8.0) -> None:
+    """canAccess and meter at a steady rate, full load, batches."""
+    head = report.heading(machine.describe(), machine.load(), repeats)
+    found = edge_load.measure(repeats, out.print, seconds=seconds, workers=workers)
+    _publish("edge", head + report.figures(found))
+
+
+@app.command("start")
+def starting(repeats: Repeats = 5) -> None:
+    """`aforo up` to the first accepted event."""
+    head = report.heading(machine.describe(), machine.load(), repeats)
+    _publish("start", head + report.figures(start.measure(repeats, out.print), " s"))
+
+
+def _publish(section: str, text: str) -> None:
+    report.replace(section, text)
+    out.print(Markdown(text))
+
+
+if __name__ == "__main__":
+    app()

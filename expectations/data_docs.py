@@ -1,0 +1,22 @@
+"""Where a gate's page is kept and read. Put here: paths and links of Data Docs. Keep out: making the pages (gate.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataDocs:
+    """A folder of pages, and the address people read them at."""
+
+    path: Path
+    base_url: str
+
+    def link(self, page: str) -> str:
+        """The address of a page, given its path below the folder."""
+        return f"{self.base_url.rstrip('/')}/{page}"
+
+    def page_of(self, asset: str, run_id: str) -> str:
+        """The address of what a run's gate said of an asset."""
+        return self.link(f"{asset}/{run_id}.html")

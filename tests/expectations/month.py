@@ -1,0 +1,65 @@
+"""One good month, every table of it. Put here: the frames suites are tried on. Keep out: corruptions, assertions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+
+import polars as pl
+
+from tests.transforms.billing_rows import MID_NOVEMBER, d, term, terms, tiers
+from tests.transforms.event_rows import gated, metered_month, raw_event, raws
+from transforms.frames import INVOICES, TABLES
+from transforms.invoice_lines import invoice_lines
+from transforms.pipeline import run
+
+PLAN = [
+    {"unit": None, "flat_amount": d("49.00")},
+    {"unit": "api_calls", "rate": d("0.01"), "included_free": d(2)},
+    {"unit": "tokens", "model": "GRADUATED", "tiers": tiers((10, "0.5"), (None, "0.1")), "line_order": 2},
+    {"unit": "gb", "model": "PER_UNIT", "aggregation": "MAX", "rate": d(3), "line_order": 3},
+    {"unit": "seats", "model": "FLAT_RATE", "flat_amount": d(7), "active_start": MID_NOVEMBER, "line_order": 4},
+    {"unit": "exports", "model": "PER_UNIT", "aggregation": "COUNT", "rate": d(1), "line_order": 5},
+]
+CUSTOMERS = ("c1", "c2")
+TERMS = terms(*(term(customer_id=customer, **price) for customer in CUSTOMERS for price in PLAN))  # type: ignore[arg-type]
+
+
+def _arrived() -> pl.DataFrame:
+    """Usage of all units by both customers, a unit nobody prices by a third, a duplicate, a conflict and a refusal."""
+    rows = [
+        raw_event(f"{customer}-{unit}-{n}", 3 + n, customer_id=customer, unit=unit, occurred_at=MID_NOVEMBER + timedelta(seconds=n))
+        for customer in CUSTOMERS
+        for unit in ("api_calls", "tokens", "gb", "seats")
+        for n in range(4)
+    ]
+    odd = [
+        raw_event("c3-gpu", 5, customer_id="c3", unit="gpu_hours"),
+        rows[0],
+        rows[1] | {"quantity": d(9), "payload_hash": 1},
+        raw_event("x", None, door="REJECTED", reject_code="UNKNOWN_METRIC", reject_detail="metricName: …"),
+    ]
+    return raws(*rows, *odd)
+
+
+@cache
+def good_month() -> dict[str, pl.DataFrame]:
+    """Every table of TABLES, as the month leaves them."""
+    raw = _arrived()
+    kept, quarantined = gated(raw)
+    metered = metered_month(kept, TERMS)
+    made = run(metered_events=metered.lazy(), terms=TERMS)
+    numbered = made["settlements"].with_row_index("place").with_columns(
+        number=pl.format("INV-2023-{}", pl.col("place") + 1), status=pl.lit("DRAFT"), content_hash=pl.lit("…")
+    )
+    invoices = INVOICES.conform(numbered)
+    tables = made | {
+        "raw_events": raw,
+        "validated_events": kept,
+        "quarantined_events": quarantined,
+        "billing_terms": TERMS,
+        "metered_events": metered,
+        "invoices": invoices,
+        "invoice_lines": invoice_lines(routed_lines=made["routed_lines"], invoices=invoices),
+    }
+    return {name: tables[name] for name in TABLES}
