@@ -7,7 +7,8 @@ import polars as pl
 
 from assets._verdicts import verdict_metadata
 from expectations.catalogue import suite_of
-from expectations.gate import Verdict, run_gate
+from expectations.data_docs import DataDocs
+from expectations.gate import Verdict, page_name, run_gate
 from storage.lake import Lake
 
 INGESTING = "aforo:ingest"
@@ -30,19 +31,20 @@ def judge_increment(lake: Lake, name: str, first: int | None, last: int | None) 
 
 
 def event_metadata(
-    lake: Lake, name: str, first: int | None, last: int | None, *, page: str
+    lake: Lake, name: str, first: int | None, last: int | None, *, docs: DataDocs, run: str
 ) -> dict[str, Any]:
     """Rows and quantities of an increment, the raw positions it covers, its suite's result and where that can be read."""
     sums = (
         increment(lake, name, first, last).select(rows=pl.len(), quantity=pl.col("quantity").sum()).collect()
     )
     rows, quantity = sums.row(0)
+    verdict = judge_increment(lake, name, first, last)
     return {
         "dagster/row_count": lake.scan(name).select(pl.len()).collect().item(),
         "rows_added": rows,
         "quantity_added": str(quantity or 0),
-        **verdict_metadata(judge_increment(lake, name, first, last)),
-        "data_docs": dg.MetadataValue.url(page),
+        **verdict_metadata(verdict),
+        "data_docs": dg.MetadataValue.url(docs.page_of(name, page_name(run, verdict.passed, keep=False))),
         FIRST: dg.MetadataValue.int(first) if first else dg.MetadataValue.null(),
         LAST: dg.MetadataValue.int(last) if last else dg.MetadataValue.null(),
     }

@@ -42,6 +42,5 @@ def gated_events(
             batch.commit(*gate(batch.raw, standing_keys=batch.standing_keys))
             first, last = first or batch.first, batch.last
     for name in HALVES:
-        page = docs.page_of(name, context.run_id)
-        metadata = event_metadata(lake, name, first, last, page=page)
+        metadata = event_metadata(lake, name, first, last, docs=docs, run=context.run_id)
         yield dg.MaterializeResult(asset_key=name, metadata=metadata)

@@ -28,6 +28,5 @@ def raw_events(
 ) -> dg.MaterializeResult:
     with advisory_lock(database, INGESTING):
         done = drain(redis, lake)
-    page = docs.page_of("raw_events", context.run_id)
-    metadata = event_metadata(lake, "raw_events", done.first, done.last, page=page)
+    metadata = event_metadata(lake, "raw_events", done.first, done.last, docs=docs, run=context.run_id)
     return dg.MaterializeResult(metadata=metadata | done.verdicts)

@@ -28,6 +28,8 @@ from great_expectations.render.view import DefaultJinjaPageView
 
 from expectations.suite import Fact, Facts, Frames, Suite, find_facts
 
+LATEST = "latest"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -42,14 +44,28 @@ class Verdict:
 
 
 def run_gate(
-    suite: Suite, frame: pl.LazyFrame, related: Frames, *, docs: Path | None = None, run: str = ""
+    suite: Suite,
+    frame: pl.LazyFrame,
+    related: Frames,
+    *,
+    docs: Path | None = None,
+    run: str = LATEST,
+    keep: bool = True,
 ) -> Verdict:
-    """Judge a table. `docs`: folder for the result's page, `run`: what this judgement is called there."""
+    """Judge a table. docs: folder for the result's page. run: what this judgement is called there. keep: give it a page of
+    its own also where all is well; otherwise a good result overwrites the last good one, so that a gate that opens every
+    minute does not fill the disk."""
     facts = find_facts(suite, frame, related)
     result = _judge(suite, facts)
-    page = _write_page(result, docs, suite.asset, run) if docs else None
+    passed = bool(result.success)
+    page = _write_page(result, docs, suite.asset, page_name(run, passed, keep)) if docs else None
     failed = tuple(fact for fact in facts.facts if fact.violations)
-    return Verdict(suite.asset, bool(result.success), facts.rows, len(result.results), failed, page)
+    return Verdict(suite.asset, passed, facts.rows, len(result.results), failed, page)
+
+
+def page_name(run: str, passed: bool, keep: bool) -> str:
+    """What a judgement's page is called."""
+    return run if keep or not passed else LATEST
 
 
 def expectation_suite(suite: Suite, facts: Facts) -> ExpectationSuite:
@@ -89,7 +105,7 @@ def _batches() -> Any:
 
 def _write_page(result: ExpectationSuiteValidationResult, docs: Path, asset: str, run: str) -> str:
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(result)
-    page = Path(asset) / f"{run or 'latest'}.html"
+    page = Path(asset) / f"{run}.html"
     target = docs / page
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(DefaultJinjaPageView().render(document), encoding="utf-8")

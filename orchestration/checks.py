@@ -40,7 +40,14 @@ def make_check(name: str) -> dg.AssetChecksDefinition:
             else _month_frames(context, lake, scope, name)
         )
         related = {other: frames[other] for other in suite.related}
-        verdict = run_gate(suite, frames[name], related, docs=docs.path, run=context.run.run_id)
+        verdict = run_gate(
+            suite,
+            frames[name],
+            related,
+            docs=docs.path,
+            run=context.run.run_id,
+            keep=name not in EVENT_TABLES,
+        )
         return dg.AssetCheckResult(
             passed=verdict.passed,
             severity=dg.AssetCheckSeverity.ERROR,

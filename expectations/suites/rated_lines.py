@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import polars as pl
 
 from expectations.suite import Cross, Frames, Suite
+from transforms.frames import EXACT
 
 
 def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
@@ -21,8 +24,23 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
         Cross(
             "no_line_lost", "have a line for all that is due", expected.join(lines, on="line_id", how="anti")
         ),
+        _rounded_once(frame, related["billing_terms"]),
         _events_add_up(frame, related["metered_events"]),
     ]
+
+
+def _rounded_once(frame: pl.LazyFrame, terms: pl.LazyFrame) -> Cross:
+    minor = pl.col("exponent").replace_strict(
+        {n: Decimal(1).scaleb(-n) for n in range(5)}, return_dtype=EXACT
+    )
+    amount = pl.col("amount").cast(EXACT)
+    off = ((amount - pl.col("unrounded")).abs() * 2 > minor) | (amount % minor != 0)
+    lines = frame.select("line_id", "unit", "unrounded", "amount")
+    return Cross(
+        "rounded_to_the_minor_unit",
+        "be a whole number of the currency's minor units, at most half of one from the unrounded charge",
+        lines.join(terms.select("line_id", "exponent"), on="line_id", how="inner").filter(off),
+    )
 
 
 def _events_add_up(frame: pl.LazyFrame, metered: pl.LazyFrame) -> Cross:

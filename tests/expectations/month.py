@@ -18,7 +18,13 @@ PLAN = [
     {"unit": "api_calls", "rate": d("0.01"), "included_free": d(2)},
     {"unit": "tokens", "model": "GRADUATED", "tiers": tiers((10, "0.5"), (None, "0.1")), "line_order": 2},
     {"unit": "gb", "model": "PER_UNIT", "aggregation": "MAX", "rate": d(3), "line_order": 3},
-    {"unit": "seats", "model": "FLAT_RATE", "flat_amount": d(7), "active_start": MID_NOVEMBER, "line_order": 4},
+    {
+        "unit": "seats",
+        "model": "FLAT_RATE",
+        "flat_amount": d(7),
+        "active_start": MID_NOVEMBER,
+        "line_order": 4,
+    },
     {"unit": "exports", "model": "PER_UNIT", "aggregation": "COUNT", "rate": d(1), "line_order": 5},
 ]
 CUSTOMERS = ("c1", "c2")
@@ -28,7 +34,13 @@ TERMS = terms(*(term(customer_id=customer, **price) for customer in CUSTOMERS fo
 def _arrived() -> pl.DataFrame:
     """Usage of all units by both customers, a unit nobody prices by a third, a duplicate, a conflict and a refusal."""
     rows = [
-        raw_event(f"{customer}-{unit}-{n}", 3 + n, customer_id=customer, unit=unit, occurred_at=MID_NOVEMBER + timedelta(seconds=n))
+        raw_event(
+            f"{customer}-{unit}-{n}",
+            3 + n,
+            customer_id=customer,
+            unit=unit,
+            occurred_at=MID_NOVEMBER + timedelta(seconds=n),
+        )
         for customer in CUSTOMERS
         for unit in ("api_calls", "tokens", "gb", "seats")
         for n in range(4)
@@ -49,8 +61,14 @@ def good_month() -> dict[str, pl.DataFrame]:
     kept, quarantined = gated(raw)
     metered = metered_month(kept, TERMS)
     made = run(metered_events=metered.lazy(), terms=TERMS)
-    numbered = made["settlements"].with_row_index("place").with_columns(
-        number=pl.format("INV-2023-{}", pl.col("place") + 1), status=pl.lit("DRAFT"), content_hash=pl.lit("…")
+    numbered = (
+        made["settlements"]
+        .with_row_index("place")
+        .with_columns(
+            number=pl.format("INV-2023-{}", pl.col("place") + 1),
+            status=pl.lit("DRAFT"),
+            content_hash=pl.lit("…"),
+        )
     )
     invoices = INVOICES.conform(numbered)
     tables = made | {
