@@ -8,7 +8,7 @@ import polars as pl
 from assets._verdicts import verdict_metadata
 from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
-from expectations.gate import Verdict, page_name, run_gate
+from expectations.gate import run_gate
 from storage.lake import Lake
 
 INGESTING = "aforo:ingest"
@@ -23,28 +23,20 @@ def increment(lake: Lake, name: str, first: int | None, last: int | None) -> pl.
     return rows.filter(pl.col("raw_seq").is_between(first, last)) if first and last else rows.head(0)
 
 
-def judge_increment(lake: Lake, name: str, first: int | None, last: int | None) -> Verdict:
-    """The suite over an increment and the same raw positions of its neighbours."""
-    suite = suite_of(name)
-    related = {other: increment(lake, other, first, last) for other in suite.related}
-    return run_gate(suite, increment(lake, name, first, last), related)
-
-
 def event_metadata(
     lake: Lake, name: str, first: int | None, last: int | None, *, docs: DataDocs, run: str
 ) -> dict[str, Any]:
-    """Rows and quantities of an increment, the raw positions it covers, its suite's result and where that can be read."""
-    sums = (
-        increment(lake, name, first, last).select(rows=pl.len(), quantity=pl.col("quantity").sum()).collect()
-    )
-    rows, quantity = sums.row(0)
-    verdict = judge_increment(lake, name, first, last)
+    """Rows and quantities of an increment, the raw positions it covers, and its gate's verdict: judged as it lies in the
+    lake, beside the same raw positions of its neighbours."""
+    rows = increment(lake, name, first, last)
+    suite = suite_of(name)
+    related = {other: increment(lake, other, first, last) for other in suite.related}
+    verdict = run_gate(suite, rows, related, docs=docs.path, run=run, keep=False)
     return {
         "dagster/row_count": lake.scan(name).select(pl.len()).collect().item(),
-        "rows_added": rows,
-        "quantity_added": str(quantity or 0),
-        **verdict_metadata(verdict),
-        "data_docs": dg.MetadataValue.url(docs.page_of(name, page_name(run, verdict.passed, keep=False))),
+        "rows_added": verdict.rows,
+        "quantity_added": str(rows.select(pl.col("quantity").sum()).collect().item() or 0),
+        **verdict_metadata(verdict, docs),
         FIRST: dg.MetadataValue.int(first) if first else dg.MetadataValue.null(),
         LAST: dg.MetadataValue.int(last) if last else dg.MetadataValue.null(),
     }

@@ -1,26 +1,40 @@
-"""A gate's verdict as Dagster shows it. Put here: metadata of verdicts. Keep out: judging."""
+"""A gate's verdict as Dagster keeps it. Put here: verdicts as metadata, and back. Keep out: judging."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
+from expectations.data_docs import DataDocs
 from expectations.gate import Verdict
 
 SHOWN = 10
+PASSED = "suite_passed"
+_SAID = ("suite", PASSED, "failing_rows", "data_docs")
 
 
-def verdict_metadata(verdict: Verdict) -> dict[str, Any]:
-    """The suite's result in one line."""
+def verdict_metadata(verdict: Verdict, docs: DataDocs) -> dict[str, Any]:
+    """The suite's result, the rows that break it, and the page that says more."""
     good = verdict.expectations - len(verdict.failed)
     state = "passed" if verdict.passed else "FAILED"
+    met = f"{good} of {verdict.expectations} expectations met by {verdict.rows} rows"
     return {
-        "suite": f"{verdict.asset}: {state}, {good} of {verdict.expectations} expectations met by {verdict.rows} rows"
+        "suite": f"{verdict.asset}: {state}, {met}",
+        PASSED: verdict.passed,
+        "failing_rows": dg.MetadataValue.md("\n\n".join(map(_fact, verdict.failed)) or "none"),
+        "data_docs": dg.MetadataValue.url(docs.link(verdict.page or "")),
     }
 
 
-def failing_rows(verdict: Verdict) -> dg.MarkdownMetadataValue:
-    """The broken expectations, each with some of the rows that break it."""
-    return dg.MetadataValue.md("\n\n".join(_fact(fact) for fact in verdict.failed) or "none")
+def check_result(metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """The blocking check's result out of a verdict's metadata."""
+    said = {name: metadata[name] for name in _SAID if name in metadata}
+    passed = said[PASSED]
+    return dg.AssetCheckResult(
+        passed=passed if isinstance(passed, bool) else bool(passed.value),
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata=said,
+    )
 
 
 def _fact(fact: Any) -> str:

@@ -156,7 +156,8 @@ def _edge(workers: int) -> Iterator[tuple[int, str]]:
         port = free_port()
         environment = {**os.environ, "AFORO_REDIS_URL": valkey.url, "AFORO_EDGE_PORT": str(port)}
         environment["AFORO_EDGE_WORKERS"] = str(workers)
-        process = subprocess.Popen([sys.executable, "-m", "api.edge"], cwd=ROOT, env=environment)
+        command = [sys.executable, "-m", "api.edge"]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:
             harness.wait_until(lambda: _answers(port), what="the edge")
             yield port, valkey.url

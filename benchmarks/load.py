@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,9 +76,9 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
-async def timetable(port: int, plan: list[tuple[float, str, bytes]], *, connections: int = 64) -> Measured:
+async def timetable(port: int, plan: list[tuple[float, str, bytes]], *, connections: int = 32) -> Measured:
     """Open loop: each (second, kind, request) is sent when its time has come, whether others were answered or not."""
-    measured, idle = Measured(), await _connect(port, connections)
+    measured, idle = Measured(), deque(await _connect(port, connections))
     everyone, done = list(idle), asyncio.Event()
     started, left = time.perf_counter(), len(plan)
 
@@ -96,7 +96,7 @@ async def timetable(port: int, plan: list[tuple[float, str, bytes]], *, connecti
     for at, kind, data in plan:
         while (wait := at - (time.perf_counter() - started)) > 0 or not idle:
             await asyncio.sleep(max(wait, 0.0))
-        connection = idle.pop()
+        connection = idle.popleft()  # in turn: the server closes what is idle for long
         connection.answered = finished(connection, kind)
         connection.send(data)
     await asyncio.wait_for(done.wait(), 30)

@@ -81,7 +81,7 @@ def figures(found: dict[str, list[float]], units: str = "") -> str:
 
 def _profile(ours: list[dict[str, Any]]) -> str:
     def of(step: str) -> float:
-        return median(run["steps"][step][1] - run["steps"][step][0] for run in ours)
+        return median(run["steps"][step] for run in ours)
 
     names = sorted(ours[0]["steps"], key=of, reverse=True)
     shown = [(f"`{name}`", f"{of(name):.2f} s") for name in names[:_MOST_STEPS]]

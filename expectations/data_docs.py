@@ -16,7 +16,3 @@ class DataDocs:
     def link(self, page: str) -> str:
         """The address of a page, given its path below the folder."""
         return f"{self.base_url.rstrip('/')}/{page}"
-
-    def page_of(self, asset: str, run_id: str) -> str:
-        """The address of what a run's gate said of an asset."""
-        return self.link(f"{asset}/{run_id}.html")

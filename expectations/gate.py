@@ -58,14 +58,10 @@ def run_gate(
     facts = find_facts(suite, frame, related)
     result = _judge(suite, facts)
     passed = bool(result.success)
-    page = _write_page(result, docs, suite.asset, page_name(run, passed, keep)) if docs else None
+    name = run if keep or not passed else LATEST
+    page = _write_page(result, docs, suite.asset, name) if docs else None
     failed = tuple(fact for fact in facts.facts if fact.violations)
     return Verdict(suite.asset, passed, facts.rows, len(result.results), failed, page)
-
-
-def page_name(run: str, passed: bool, keep: bool) -> str:
-    """What a judgement's page is called."""
-    return run if keep or not passed else LATEST
 
 
 def expectation_suite(suite: Suite, facts: Facts) -> ExpectationSuite:

@@ -1,11 +1,13 @@
 """The blocking check of every asset, made from its suite. Put here: making them. Keep out: what they expect (expectations/)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
-from assets._events import FIRST, LAST, increment
 from assets._table import MONTHS
-from assets._verdicts import failing_rows, verdict_metadata
+from assets._verdicts import PASSED, check_result, verdict_metadata
 from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
 from expectations.gate import run_gate
@@ -18,7 +20,11 @@ NAME = "gate"
 
 
 def make_check(name: str) -> dg.AssetChecksDefinition:
-    """The gate of one asset: judges what is in the lake; if it fails, nothing downstream runs."""
+    """The gate of one asset; if it fails, nothing downstream runs.
+
+    A table made in the same run was judged when it was made, and the check repeats that verdict. Otherwise it judges what lies
+    in the lake.
+    """
 
     @dg.asset_check(
         asset=name,
@@ -33,62 +39,38 @@ def make_check(name: str) -> dg.AssetChecksDefinition:
         scope: dg.ResourceParam[Scope],
         docs: dg.ResourceParam[DataDocs],
     ) -> dg.AssetCheckResult:
-        suite = suite_of(name)
-        frames = (
-            _event_frames(context, lake, name)
-            if name in EVENT_TABLES
-            else _month_frames(context, lake, scope, name)
-        )
+        said = _said_in_this_run(context, name)
+        if said is not None:
+            return check_result(said)
+        suite, frames = suite_of(name), _frames(context, lake, scope, name)
         related = {other: frames[other] for other in suite.related}
-        verdict = run_gate(
-            suite,
-            frames[name],
-            related,
-            docs=docs.path,
-            run=context.run.run_id,
-            keep=name not in EVENT_TABLES,
-        )
-        return dg.AssetCheckResult(
-            passed=verdict.passed,
-            severity=dg.AssetCheckSeverity.ERROR,
-            metadata={
-                **verdict_metadata(verdict),
-                "failing_rows": failing_rows(verdict),
-                "data_docs": dg.MetadataValue.url(docs.link(verdict.page or "")),
-            },
-        )
+        verdict = run_gate(suite, frames[name], related, docs=docs.path, run=context.run.run_id)
+        return check_result(verdict_metadata(verdict, docs))
 
     return gate
 
 
-def _month_frames(
+def _said_in_this_run(context: dg.AssetCheckExecutionContext, name: str) -> Mapping[str, Any] | None:
+    event = context.instance.get_latest_materialization_event(dg.AssetKey(name))
+    if event is None or event.run_id != context.run.run_id or event.asset_materialization is None:
+        return None
+    metadata = event.asset_materialization.metadata
+    return metadata if PASSED in metadata else None
+
+
+def _frames(
     context: dg.AssetCheckExecutionContext, lake: Lake, scope: Scope, name: str
 ) -> dict[str, pl.LazyFrame]:
-    month = scope.of(context.partition_key)
-    return {table: lake.scan(table, month) for table in (name, *suite_of(name).related)}
-
-
-def _event_frames(context: dg.AssetCheckExecutionContext, lake: Lake, name: str) -> dict[str, pl.LazyFrame]:
-    """What this run added; without that, the events of the billed month; without a month, all there is."""
-    first, last = _added_by(context, name)
-    if first and last:
-        return {table: increment(lake, table, first, last) for table in EVENT_TABLES}
-    month = context.run.tags.get("dagster/partition")
+    """The tables a suite needs: of events all there are, or in a billing run those of the month; else the run's scope."""
+    if name not in EVENT_TABLES:
+        month = scope.of(context.partition_key)
+        return {table: lake.scan(table, month) for table in (name, *suite_of(name).related)}
     everything = {table: lake.scan(table) for table in EVENT_TABLES}
-    if month and name == "validated_events":
-        months = window(month, TABLES["billing_terms"].empty()).months()
-        events = everything[name].filter(pl.col("occurred_month").is_in(months))
-        return everything | {name: events}
+    billed = context.run.tags.get("dagster/partition")
+    if billed and name == "validated_events":
+        months = window(billed, TABLES["billing_terms"].empty()).months()
+        everything[name] = everything[name].filter(pl.col("occurred_month").is_in(months))
     return everything
-
-
-def _added_by(context: dg.AssetCheckExecutionContext, name: str) -> tuple[int | None, int | None]:
-    event = context.instance.get_latest_materialization_event(dg.AssetKey(name))
-    materialization = event.asset_materialization if event and event.run_id == context.run.run_id else None
-    if materialization is None:
-        return None, None
-    first, last = (materialization.metadata.get(key) for key in (FIRST, LAST))
-    return (first.value, last.value) if first and last else (None, None)
 
 
 CHECKS = [make_check(name) for name in TABLES]

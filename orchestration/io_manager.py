@@ -1,14 +1,12 @@
 """How frames get into the lake and back. Put here: the one IO manager. Keep out: what the tables mean.
 
-Before a table is written it passes its gate: a frame that breaks its suite is never stored. Afterwards the blocking asset check
-judges what is really in the lake.
+Before a table is written it passes its gate: a frame that breaks its suite is never stored.
 """
 
 import dagster as dg
 import polars as pl
-from dagster._core.definitions.metadata import MetadataValue
 
-from assets._verdicts import failing_rows, verdict_metadata
+from assets._verdicts import verdict_metadata
 from domain.errors import PermanentFailure
 from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
@@ -49,8 +47,7 @@ class LakeTables(dg.ConfigurableIOManager):
                 "dagster/row_count": frame.height,
                 "table_version": self.lake.version(name),
                 **money_sums(frame),
-                **verdict_metadata(verdict),
-                "data_docs": MetadataValue.url(self.docs.page_of(name, context.run_id)),
+                **verdict_metadata(verdict, self.docs),
             }
         )
 
@@ -63,15 +60,11 @@ class LakeTables(dg.ConfigurableIOManager):
     def _judge(self, name: str, frame: pl.DataFrame, scope: Scope, run: str) -> Verdict:
         suite = suite_of(name)
         related = {other: self.lake.scan(other, scope) for other in suite.related}
-        verdict = run_gate(suite, frame.lazy(), related)
+        verdict = run_gate(suite, frame.lazy(), related, docs=self.docs.path, run=run)
         if not verdict.passed:
-            page = run_gate(suite, frame.lazy(), related, docs=self.docs.path, run=run).page or ""
             raise dg.Failure(
                 description=str(GateClosed(verdict)),
-                metadata={
-                    "failing_rows": failing_rows(verdict),
-                    "data_docs": MetadataValue.url(self.docs.link(page)),
-                },
+                metadata=verdict_metadata(verdict, self.docs),
                 allow_retries=False,
             ) from GateClosed(verdict)
         return verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,9 @@ def demo(
         emit(_as_data(month, tally, held, report))
         return
     _show(addresses, month, tally, held, report)
-    out.print(f"\nDone in {time.monotonic() - started:.0f} s. The stack stays up; `aforo down` stops it.")
+    out.print(
+        f"\nDone in {time.monotonic() - started:.0f} s. The stack stays up; `{_command()} down` stops it."
+    )
 
 
 def last_month_over(now: datetime) -> str:
@@ -165,10 +168,19 @@ def _places(addresses: Addresses, report: Report, shown: dict[str, Any] | None) 
     for what, url in places.items():
         out.print(f"  {what:<13} [link]{url}[/link]", soft_wrap=True)
     out.print("\n  Try next:")
-    if shown is not None:
-        out.print(f"    aforo show {shown['number']} --events input_tokens", markup=False, highlight=False)
-    for hint in ('aforo sql "SELECT code, detail FROM quarantined_events"', "aforo invoices --help"):
-        out.print(f"    {hint}", markup=False, highlight=False)
+    number = shown["number"] if shown else "NUMBER"
+    hints = (
+        f"show {number} --events input_tokens",
+        'sql "SELECT code, detail FROM quarantined_events"',
+        "--help",
+    )
+    for hint in hints:
+        out.print(f"    {_command()} {hint}", markup=False, highlight=False)
+
+
+def _command() -> str:
+    """What the person would type: the demo may have been started through make."""
+    return "aforo" if shutil.which("aforo") else ".venv/bin/aforo"
 
 
 def _as_data(month: str, tally: Tally, held: Holdings, report: Report) -> dict[str, Any]:
