@@ -37,14 +37,14 @@ def described(name: str) -> dict[str, Any]:
 
 
 def billing_asset(
-    name: str, *, stage: int | None = None
+    name: str, *, stage: int | None = None, group: str = "stages"
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """An asset of the billing month: its frame goes to the Delta table of the same name, in place of the run's scope."""
     return dg.asset(
         name=name,
         partitions_def=MONTHS,
         description=TABLES[name].doc,
-        group_name="stages" if stage else "billing",
+        group_name=group,
         kinds={"polars", "deltalake"},
         metadata=described(name),
         tags={"aforo/stage": str(stage)} if stage else None,

@@ -11,7 +11,7 @@ from storage.repositories.terms import frozen_terms
 from transforms.frames import BILLING_TERMS
 
 
-@billing_asset("billing_terms")
+@billing_asset("billing_terms", group="metering")
 def billing_terms(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Engine], scope: dg.ResourceParam[Scope]
 ) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from transforms.frames import INVOICE_LINES
 from transforms.invoice_lines import invoice_lines as lines_of
 
 
-@billing_asset("invoice_lines")
+@billing_asset("invoice_lines", group="invoicing")
 def invoice_lines(
     context: dg.AssetExecutionContext,
     routed_lines: pl.DataFrame,

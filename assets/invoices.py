@@ -12,7 +12,7 @@ from storage.repositories.issued import invoices_of
 from transforms.frames import INVOICES
 
 
-@billing_asset("invoices")
+@billing_asset("invoices", group="invoicing")
 def invoices(
     context: dg.AssetExecutionContext,
     settlements: pl.DataFrame,

@@ -7,7 +7,7 @@ from assets._table import billing_asset
 from transforms.meter import meter
 
 
-@billing_asset("metered_events")
+@billing_asset("metered_events", group="metering")
 def metered_events(
     context: dg.AssetExecutionContext, validated_events: pl.LazyFrame, billing_terms: pl.DataFrame
 ) -> pl.DataFrame:

@@ -32,7 +32,7 @@ def everything(ctx: typer.Context) -> None:
 @app.command("pipeline")
 def raw_to_invoices(repeats: Repeats = 5, events: int = 1_000_000, customers: int = 1_000) -> None:
     """Raw events to invoices, beside the DuckDB reference."""
-    head = report.heading(machine.describe(), machine.load(), repeats)
+    head = report.heading(machine.describe(), machine.busy(), repeats)
     with tempfile.TemporaryDirectory(prefix="aforo-bench-") as folder:
         found = pipeline.measure(Path(folder), events, customers, repeats, out.print)
     _publish("pipeline", head + report.pipeline(found))
@@ -41,7 +41,7 @@ def raw_to_invoices(repeats: Repeats = 5, events: int = 1_000_000, customers: in
 @app.command()
 def growth(repeats: Repeats = 1, sizes: str = "100000,1000000,10000000", customers: int = 1_000) -> None:
     """The same for growing sizes; 10 million events want 6 GiB of memory and some minutes."""
-    head = report.heading(machine.describe(), machine.load(), repeats)
+    head = report.heading(machine.describe(), machine.busy(), repeats)
     with tempfile.TemporaryDirectory(prefix="aforo-bench-") as folder:
         series = [
             pipeline.measure(Path(folder), int(size), customers, repeats, out.print)
@@ -53,7 +53,7 @@ def growth(repeats: Repeats = 1, sizes: str = "100000,1000000,10000000", custome
 @app.command()
 def edge(repeats: Repeats = 5, workers: int = 1, seconds: float = 8.0) -> None:
     """canAccess and meter at a steady rate, full load, batches."""
-    head = report.heading(machine.describe(), machine.load(), repeats)
+    head = report.heading(machine.describe(), machine.busy(), repeats)
     found = edge_load.measure(repeats, out.print, seconds=seconds, workers=workers)
     _publish("edge", head + report.figures(found))
 
@@ -61,7 +61,7 @@ def edge(repeats: Repeats = 5, workers: int = 1, seconds: float = 8.0) -> None:
 @app.command("start")
 def starting(repeats: Repeats = 5) -> None:
     """`aforo up` to the first accepted event."""
-    head = report.heading(machine.describe(), machine.load(), repeats)
+    head = report.heading(machine.describe(), machine.busy(), repeats)
     _publish("start", head + report.figures(start.measure(repeats, out.print), " s"))
 
 

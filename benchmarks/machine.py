@@ -8,6 +8,8 @@ import resource
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 
 def peak_mib() -> float:
     """The most memory this process has held, in MiB. (On Linux getrusage would count the parent's share from before exec.)"""
@@ -33,9 +35,9 @@ def describe() -> str:
     return ", ".join(parts)
 
 
-def load() -> float:
-    """Runnable processes over the last minute: how quiet the machine is."""
-    return os.getloadavg()[0]
+def busy(seconds: float = 3.0) -> float:
+    """The share of all processors that other work takes just now: what is measured next has only the rest."""
+    return psutil.cpu_percent(seconds) / 100
 
 
 def _processor() -> str:

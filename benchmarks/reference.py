@@ -68,7 +68,7 @@ SELECT s.customer_id, u.unit, round_even(
         WHEN 'users' THEN used * 0.5
         WHEN 'payments' THEN event_charges
         WHEN 'support' THEN 80
-        WHEN 'calls' THEN ceil(greatest(used - 10, 0) / 25) * 0.05
+        WHEN 'calls' THEN ceil(greatest(used - 10, 0) / 25)::DECIMAL(18, 0) * 0.05
     END, 2) AS amount
 FROM subscriptions s CROSS JOIN units u LEFT JOIN usage USING (customer_id, unit)
 """

@@ -19,10 +19,10 @@ def replace(section: str, text: str) -> None:
     FILE.write_text(f"{head}{begin}\n{text.rstrip()}\n{end}{tail}", encoding="utf-8")
 
 
-def heading(machine: str, load: float, repeats: int) -> str:
-    """What was measured where; the load tells how quiet the machine was."""
+def heading(machine: str, busy: float, repeats: int) -> str:
+    """What was measured where, and how much of the machine other work took when it began."""
     runs = "one run" if repeats == 1 else f"medians of {repeats} runs"
-    return f"{machine}; {runs}; load when it began {load:.1f}.\n\n"
+    return f"{machine}; {runs}; other work took {busy:.0%} of the processors when it began.\n\n"
 
 
 def pipeline(found: dict[str, Any]) -> str:

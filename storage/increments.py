@@ -64,7 +64,6 @@ def increments(lake: Lake, *, batch: int = BATCH) -> Iterator[Increment]:
         raw = (
             lake.scan("raw_events")
             .filter(pl.col("raw_seq") > seen, pl.col("raw_seq") <= upto)
-            .sort("raw_seq")
             .collect()
         )
         yield Increment(lake, raw, seen + 1, upto, validated, quarantined)

@@ -59,7 +59,7 @@ def _of_each(
     payloads: pl.Series, field: str, of_value: Callable[[Any], object], dtype: pl.DataType
 ) -> pl.Series:
     """`of_value` of the field's value in each payload."""
-    frame = pl.DataFrame({"payload": payloads}).with_columns(token=_token(field))
+    frame = _with_token(pl.DataFrame({"payload": payloads}), field)
     tokens = frame["token"].drop_nulls().unique()
     known = pl.DataFrame(
         {
@@ -74,20 +74,24 @@ def _of_each(
     return found.scatter(hard.arg_true(), pl.Series(slow, dtype=dtype)) if slow else found
 
 
-def _token(field: str) -> pl.Expr:
-    """The field's value as it stands in a simple payload (JSON text); "null" where it is absent; null: read it whole.
-
-    Simple is where nothing can mislead: no escapes, and neither the name nor a place in it twice.
+def _with_token(frame: pl.DataFrame, field: str) -> pl.DataFrame:
+    """Events with `token`, the field's value as it stands in a simple payload (JSON text): "null" where it is absent; null
+    where the payload must be read whole. Simple is where nothing can mislead: no escapes, neither the name nor a place twice.
     """
     if not _PLAIN_NAME.fullmatch(field):
-        return pl.lit(None, dtype=pl.String)
-    payload = pl.col("payload")
+        return frame.with_columns(token=pl.lit(None, dtype=pl.String))
+    payload, name = pl.col("payload"), re.escape(field)
     once = [payload.str.count_matches(f'"{place}"', literal=True) <= 1 for place in _PLACES]
     escaped = payload.str.contains("\\", literal=True)
-    simple = pl.all_horizontal(payload.str.contains(_SIMPLE), ~escaped, *once)
-    times = payload.str.count_matches(f'"{field}"', literal=True)
-    cut = payload.str.extract(f'"{field.replace("$", "[$]")}"' + r"\s*:\s*" + _TOKEN)
-    return pl.when(simple & (times == 0)).then(pl.lit("null")).when(simple & (times == 1)).then(cut)
+    cut = payload.str.extract(rf'"{name}"\s*:\s*{_TOKEN}')
+    simple, times = pl.col("simple"), pl.col("times")
+    return frame.with_columns(
+        simple=pl.all_horizontal(payload.str.contains(_SIMPLE), ~escaped, *once),
+        times=payload.str.count_matches(f'"{field}"', literal=True),
+        cut=cut,
+    ).with_columns(
+        token=pl.when(simple & (times == 0)).then(pl.lit("null")).when(simple & (times == 1)).then("cut")
+    )
 
 
 def _exact(text: str) -> Decimal | str:

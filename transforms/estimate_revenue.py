@@ -65,7 +65,11 @@ def estimate_revenue(billable: Events, *, terms: pl.DataFrame, final_values: pl.
     zero = nw.lit(0).cast(_QUANTITY)
     over = nw.col("running_total") - nw.col("included_free")
     left = nw.when(over > zero).then(over).otherwise(nw.when(over.is_null()).then(over).otherwise(zero))
-    charged = totalled.with_columns(charged=charge(left, nw.col("running_charges"), tier_count(terms)))
+    # As a column of its own, or the engine works it out anew wherever the charge mentions it.
+    payable = totalled.with_columns(billable=left)
+    charged = payable.with_columns(
+        charged=charge(nw.col("billable"), nw.col("running_charges"), tier_count(terms))
+    )
     before = _running(nw.col("charged").shift(1)).fill_null(nw.lit(0).cast(_EXACT))
     return charged.with_columns(marginal_revenue=nw.col("charged") - before)
 

@@ -39,7 +39,7 @@ def gate(raw: pl.DataFrame, *, standing_keys: StandingKeys) -> tuple[pl.DataFram
         ]
     ).unique("raw_seq")
     found = collected(repeats(nw.from_native(suspicious.lazy()), nw.from_native(standing.lazy())))
-    marked = judged.join(found, on="raw_seq", how="left", maintain_order="left").with_columns(
+    marked = judged.join(found, on="raw_seq", how="left").with_columns(
         code=pl.coalesce("code", "repeat_code"),
     )
     kept = VALIDATED_EVENTS.conform(_with_month(marked.filter(pl.col("code").is_null())))

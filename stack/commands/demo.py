@@ -159,11 +159,9 @@ def _accounting(tally: Tally, held: Holdings) -> Any:
 def _places(addresses: Addresses, report: Report, shown: dict[str, Any] | None) -> None:
     dagster, control = addresses.dagster_url, addresses.control_url
     places = {
-        "lineage": f"{dagster}/asset-groups",
-        "this run": f"{dagster}/runs/{report.run_id}",
+        "lineage": f"{dagster}/assets/invoice_lines?view=lineage&lineageScope=upstream&lineageDepth=20",
+        "the run": f"{dagster}/runs/{report.run_id}",
         "gate results": f"{control}/data-docs/invoices/{report.run_id}.html",
-        "control API": f"{control}/docs",
-        "edge": f"{addresses.edge_url}",
     }
     for what, url in places.items():
         out.print(f"  {what:<13} [link]{url}[/link]", soft_wrap=True)

@@ -122,7 +122,10 @@ def test_an_issued_invoice_stays_as_it_was_issued(billed: World):
 
 def test_event_tables_tell_what_arrived_and_the_suites_result(billed: World):
     ingest = billed.runs[0]
-    added = {event.asset_key.path[-1]: event.materialization.metadata for event in ingest.get_asset_materialization_events()}
+    added = {
+        event.asset_key.path[-1]: event.materialization.metadata
+        for event in ingest.get_asset_materialization_events()
+    }
     assert {name: metadata["rows_added"].value for name, metadata in added.items()} == {
         "raw_events": 16, "validated_events": 16, "quarantined_events": 0,
     }  # fmt: skip

@@ -15,7 +15,19 @@ from domain.catalog.units import OPERATORS
 from domain.filters import UnknownOperator, as_text, field_value, meets
 from transforms.conditions import counts, distinct_values, read
 
-FIELDS = ("status", "region", "metadata", "metadata.tier", "a.b", "tier", "properties", "$x", ":", "é")
+FIELDS = (
+    "status",
+    "region",
+    "metadata",
+    "metadata.tier",
+    "a.b",
+    "tier",
+    "properties",
+    "$x",
+    ":",
+    "é",
+    "x-y z",
+)
 NAMES = (
     "status",
     "region",
