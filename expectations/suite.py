@@ -98,7 +98,7 @@ def repeated(frame: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
     to nothing whose texts must be compared."""
     number = next((name for name in key if frame.collect_schema()[name] == WHOLE), None)
     frame = frame.select(key)
-    if number is not None:
+    if number is not None and len(key) > 1:
         frame = frame.filter(pl.col(number).is_duplicated())
     return frame.group_by(*key).agg(times=pl.len()).filter(pl.col("times") > 1)
 

@@ -61,10 +61,6 @@ def increments(lake: Lake, *, batch: int = BATCH) -> Iterator[Increment]:
     last = lake.cursor("raw_events").marker("raw_seq") or 0
     while seen < last:
         upto = min(seen + batch, last)
-        raw = (
-            lake.scan("raw_events")
-            .filter(pl.col("raw_seq") > seen, pl.col("raw_seq") <= upto)
-            .collect()
-        )
+        raw = lake.scan("raw_events").filter(pl.col("raw_seq") > seen, pl.col("raw_seq") <= upto).collect()
         yield Increment(lake, raw, seen + 1, upto, validated, quarantined)
         seen = upto

@@ -128,7 +128,7 @@ class Lake:
             Path(self.url).mkdir(parents=True, exist_ok=True)
         write_deltalake(
             self.path(name),
-            described.conform(frame).to_arrow(),
+            described.conform(frame),
             mode=mode,  # type: ignore[arg-type]
             predicate=predicate,
             partition_by=list(described.partition_by) or None,
@@ -158,7 +158,7 @@ class Cursor:
         try:
             write_deltalake(
                 self.table,
-                described.conform(frame).to_arrow(),
+                described.conform(frame),
                 mode="append",
                 partition_by=list(described.partition_by) or None,
                 commit_properties=CommitProperties(app_transactions=transactions),

@@ -10,6 +10,8 @@ import narwhals as nw
 from transforms.engine import Events
 
 _KEY = ("tenant_id", "key_hash", "idempotency_key")
+IDENTITY = (*_KEY, "payload_hash", "raw_seq")
+"""What it takes to tell whether an event repeats another."""
 
 
 def suspects(passed: Events) -> Events:
@@ -24,15 +26,14 @@ def repeats(suspicious: Events, standing: Events) -> Events:
     of validated events with one of these hashes. The lowest `raw_seq` of a key stands. A repeat with the same payload is a
     DUPLICATE, with another an IDEMPOTENCY_CONFLICT.
     """
-    columns = (*_KEY, "payload_hash", "raw_seq")
-    both = nw.concat([standing.select(*columns), suspicious.select(*columns)])
+    both = nw.concat([standing.select(*IDENTITY), suspicious.select(*IDENTITY)])
     seqs = both.group_by(*_KEY).agg(first_raw_seq=nw.col("raw_seq").min())
     firsts = seqs.join(
         both.select(nw.col("raw_seq").alias("first_raw_seq"), nw.col("payload_hash").alias("first_payload")),
         on="first_raw_seq",
         how="inner",
     )
-    found = suspicious.select(*columns).join(firsts, on=list(_KEY), how="inner")
+    found = suspicious.select(*IDENTITY).join(firsts, on=list(_KEY), how="inner")
     same = nw.col("payload_hash") == nw.col("first_payload")
     return found.filter(nw.col("raw_seq") > nw.col("first_raw_seq")).select(
         "raw_seq",

@@ -19,6 +19,14 @@ def collected(events: Events) -> pl.DataFrame:
     return frame
 
 
+def once(events: Events) -> Events:
+    """The events worked out now, because more than one rule will ask for them. Other engines see to that themselves."""
+    if not events.implementation.is_polars():
+        return events
+    found: Events = nw.from_native(collected(events).lazy())
+    return found
+
+
 def beside(events: Events, small: pl.DataFrame) -> Events:
     """A small frame as a lazy frame of the engine the events live in, ready to be joined."""
     if events.implementation.is_polars():

@@ -15,7 +15,7 @@ import polars as pl
 
 from domain.errors import PermanentFailure
 from transforms.conditions import counts, distinct_values
-from transforms.engine import Events, beside, collected
+from transforms.engine import Events, beside, collected, once
 
 _WHO = ("tenant_id", "customer_id")
 _KEY = (*_WHO, "unit")
@@ -80,12 +80,13 @@ def enrich(validated: Events, *, terms: pl.DataFrame, month: str) -> Events:
     """
     reach, priced = window(month, terms), _priced(terms)
     looks_inside = not priced.filter(_LOOKS_INSIDE).is_empty()
-    inside = validated.filter(
+    reached = validated.filter(
         nw.col("occurred_month").is_in(reach.months()),
         nw.col("occurred_at") >= nw.lit(reach.start),
         nw.col("occurred_at") < nw.lit(reach.end),
     ).select(*_EVENT, *(["payload"] if looks_inside else []))
-    matched = inside.join(beside(inside, priced), on=list(_KEY), how="inner").filter(_LIVE)
+    inside = once(reached)
+    matched = once(inside.join(beside(inside, priced), on=list(_KEY), how="inner").filter(_LIVE))
     unmatched = inside.join(matched.select("raw_seq"), on="raw_seq", how="anti")
     taken = _judged(matched.filter("due")) if looks_inside else _all_count(matched.filter("due"))
     return nw.concat([taken, _unpriced(unmatched, terms, reach)])

@@ -12,9 +12,9 @@ import narwhals as nw
 import polars as pl
 
 from domain.errors import PermanentFailure
-from transforms.deduplicate import repeats, suspects
+from transforms.deduplicate import IDENTITY, repeats, suspects
 from transforms.engine import collected
-from transforms.frames import QUARANTINED_EVENTS, VALIDATED_EVENTS
+from transforms.frames import QUARANTINED_EVENTS, VALIDATED_EVENTS, Table
 from transforms.validate import validate
 
 StandingKeys = Callable[[pl.Series], pl.DataFrame]
@@ -30,7 +30,23 @@ class EventsLost(PermanentFailure):
 def gate(raw: pl.DataFrame, *, standing_keys: StandingKeys) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(kept, quarantined): VALIDATED_EVENTS and QUARANTINED_EVENTS rows of a batch of RAW_EVENTS rows."""
     judged = collected(validate(nw.from_native(raw.lazy())))
-    passed = judged.filter(pl.col("code").is_null())
+    found = _repeats_of(judged, standing_keys)
+    # Only these two columns are joined: a million payloads are not worth moving for a handful of duplicates.
+    fates = judged.select("raw_seq", "code").join(found, on="raw_seq", how="left", maintain_order="left")
+    marked = judged.lazy().with_columns(
+        fates["first_raw_seq"],
+        fates.select(code=pl.coalesce("code", "repeat_code"))["code"],
+        occurred_month=_month(raw["occurred_at"]),
+    )
+    kept = VALIDATED_EVENTS.conform(_half(marked, pl.col("code").is_null(), VALIDATED_EVENTS))
+    quarantined = QUARANTINED_EVENTS.conform(_half(marked, pl.col("code").is_not_null(), QUARANTINED_EVENTS))
+    check_conservation(raw, kept, quarantined)
+    return kept, quarantined
+
+
+def _repeats_of(judged: pl.DataFrame, standing_keys: StandingKeys) -> pl.DataFrame:
+    """Which events that passed the gates repeat one of this batch or from before it: see `repeats`."""
+    passed = judged.lazy().filter(pl.col("code").is_null()).select(*IDENTITY).collect()
     standing = standing_keys(passed["key_hash"])
     suspicious = pl.concat(
         [
@@ -38,24 +54,18 @@ def gate(raw: pl.DataFrame, *, standing_keys: StandingKeys) -> tuple[pl.DataFram
             passed.filter(pl.col("key_hash").is_in(standing["key_hash"].implode())),
         ]
     ).unique("raw_seq")
-    found = collected(repeats(nw.from_native(suspicious.lazy()), nw.from_native(standing.lazy())))
-    marked = judged.join(found, on="raw_seq", how="left").with_columns(
-        code=pl.coalesce("code", "repeat_code"),
-    )
-    kept = VALIDATED_EVENTS.conform(_with_month(marked.filter(pl.col("code").is_null())))
-    quarantined = QUARANTINED_EVENTS.conform(marked.filter(pl.col("code").is_not_null()))
-    check_conservation(raw, kept, quarantined)
-    return kept, quarantined
+    return collected(repeats(nw.from_native(suspicious.lazy()), nw.from_native(standing.lazy())))
 
 
-def _with_month(kept: pl.DataFrame) -> pl.DataFrame:
-    """The events with `occurred_month`; there are few months, so each is spelt once."""
-    numbered = kept.with_columns(
-        month_start=pl.col("occurred_at").dt.truncate("1mo"),
-    )
-    starts = numbered.select("month_start").unique()
-    named = starts.with_columns(occurred_month=pl.col("month_start").dt.strftime("%Y-%m"))
-    return numbered.join(named, on="month_start", how="left", maintain_order="left")
+def _half(marked: pl.LazyFrame, belongs: pl.Expr, table: Table) -> pl.DataFrame:
+    return marked.filter(belongs).select(*table.schema).collect(engine="in-memory")
+
+
+def _month(occurred_at: pl.Series) -> pl.Series:
+    """The UTC month of each instant, YYYY-MM. There are few months, so each is spelt once."""
+    starts = occurred_at.dt.truncate("1mo")
+    months = starts.unique().drop_nulls()
+    return starts.replace_strict(months, months.dt.strftime("%Y-%m"), default=None, return_dtype=pl.String)
 
 
 def check_conservation(raw: pl.DataFrame, kept: pl.DataFrame, quarantined: pl.DataFrame) -> None:
