@@ -45,7 +45,10 @@ def test_dagster_gets_a_schema_of_its_own_over_psycopg2() -> None:
     environment = dagster_environment(Path("/data"), "postgresql://u:p@host/db?sslmode=require")
     url = make_url(environment["AFORO_DAGSTER_DATABASE_URL"])
     assert url.drivername == "postgresql+psycopg2"
-    assert dict(url.query) == {"sslmode": "require", "options": "-csearch_path=dagster"}
+    assert dict(url.query) == {
+        "sslmode": "require",
+        "options": "-csearch_path=dagster -csynchronous_commit=off",
+    }
 
 
 def test_dagster_tells_nobody_and_keeps_no_secret_in_its_settings(home: Path) -> None:
