@@ -1,4 +1,7 @@
-"""Where lazy frames become rows. Put here: collecting, and small frames for an engine. Keep out: rules."""
+"""Where lazy frames become rows. Put here: collecting, and small frames for an engine. Keep out: rules.
+
+Tests run the Polars way only; the other branches show what another engine has to be given, and are not known to work.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +39,27 @@ def beside(events: Events, small: pl.DataFrame) -> Events:
     return moved
 
 
-def alongside(events: Events, small: pl.DataFrame, *, on: str) -> Events:
-    """The events, in their order, with the columns of the small frame's row of the same `on`."""
+def looked_up(events: Events, small: pl.DataFrame, *, at: str) -> Events:
+    """The events, in their order, with the columns of the small frame's row number `at`; nulls where `at` is null.
+
+    On Polars only the new columns take memory: what the events have is not moved, as it would be by a join.
+    """
     if not events.implementation.is_polars():
-        return events.join(beside(events, small), on=on, how="inner")
-    native: pl.LazyFrame = nw.to_native(events)
-    joined: Events = nw.from_native(native.join(small.lazy(), on=on, how="left", maintain_order="left"))
-    return joined
+        return events.join(beside(events, small.with_row_index(at)), on=at, how="left")
+    frame = collected(events)
+    found: Events = nw.from_native(frame.hstack(small.select(pl.all().gather(frame[at]))).lazy())
+    return found
+
+
+def row_by_row(events: Events, small: pl.DataFrame, expr: nw.Expr, *, at: str, name: str) -> Events:
+    """The events, in their order, with a column worked out of each and the small frame's row number `at`.
+
+    On Polars a piece at a time, so that the small frame's columns are never as long as the events.
+    """
+    if not events.implementation.is_polars():
+        return looked_up(events, small, at=at).with_columns(expr.alias(name)).drop(*small.columns)
+    frame = collected(events)
+    rows = frame.lazy().join(small.with_row_index(at).lazy(), on=at, how="left", maintain_order="left")
+    column: nw.LazyFrame[pl.LazyFrame] = nw.from_native(rows).select(expr.alias(name))
+    worked_out: Events = nw.from_native(frame.hstack(column.to_native().collect(engine="streaming")).lazy())
+    return worked_out

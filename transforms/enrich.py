@@ -1,14 +1,14 @@
 """Events meet contracts. Put here: which subscription, plan and line an event belongs to, and whether it counts.
 Keep out: totals and money (estimate_revenue.py).
 
-Cost: one scan of the month's events, one hash join on (tenant, customer, unit), one anti-join on an integer.
+Cost: one scan of the month's events, one hash join on (tenant, customer, unit), one anti-join on an integer. Events carry
+the number of their term; what the term says is looked up last, when nothing has to be moved any more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -18,18 +18,16 @@ from transforms.conditions import counts, distinct_values
 from transforms.engine import Events, beside, collected, once
 
 _WHO = ("tenant_id", "customer_id")
-_KEY = (*_WHO, "unit")
+USED = (*_WHO, "unit")
+"""Who used what: columns of events and of terms."""
+AGREED = ("subscription_id", "line_id", "plan", "plan_version", "period_start")
+"""What a term adds to its events."""
 _EVENT = (
-    *_KEY, "raw_seq", "key_hash", "idempotency_key", "occurred_at", "quantity", "late", "correction",
+    *USED, "raw_seq", "key_hash", "idempotency_key", "occurred_at", "quantity", "late", "correction",
 )  # fmt: skip
-_TERM = (
-    *_KEY, "subscription_id", "line_id", "plan", "plan_version", "period_start", "active_start", "active_end", "due",
-    "distinct_field", "filters",
-)  # fmt: skip
-_NO_TERM: dict[str, Any] = {
-    "subscription_id": nw.String, "line_id": nw.String, "plan": nw.String, "plan_version": nw.Int64,
-    "period_start": nw.Datetime("us", "UTC"),
-}  # fmt: skip
+_OUT = (*_EVENT, "term_no", "disposition", "distinct_value")
+_TERM_NO = nw.UInt32
+_LIVE = (nw.col("occurred_at") >= nw.col("active_start")) & (nw.col("occurred_at") < nw.col("active_end"))
 
 
 class UniqueWithoutField(PermanentFailure):
@@ -72,39 +70,44 @@ def window(month: str, terms: pl.DataFrame) -> Window:
     return Window(begin, end, min(starts), max(ends))
 
 
+def numbered(terms: pl.DataFrame) -> pl.DataFrame:
+    """The terms of usage, due ones first and by line, so that row n is term number n (`term_no`).
+
+    `distinct_field`: what UNIQUE counts; other aggregations have it sent as the quantity. Raises `UniqueWithoutField`.
+    """
+    unique = pl.col("aggregation") == "UNIQUE"
+    usage = terms.filter(pl.col("kind") == "USAGE").sort(~pl.col("due"), "line_id")
+    blind = usage.filter(unique, pl.col("event_field").is_null())
+    if not blind.is_empty():
+        raise UniqueWithoutField(blind)
+    return usage.with_columns(distinct_field=pl.when(unique).then("event_field")).with_row_index("term_no")
+
+
 def enrich(validated: Events, *, terms: pl.DataFrame, month: str) -> Events:
-    """The month's events with subscription, plan, line, disposition and distinct value.
+    """The month's events with `term_no` (see `numbered`), disposition and distinct value.
 
     Events of a period that is billed with another month are left to that month. Usage that nothing prices stays visible:
-    NO_SUBSCRIPTION or NO_PRICE, in the calendar month (UTC) it happened in. Raises `UniqueWithoutField`.
+    NO_SUBSCRIPTION or NO_PRICE, in the calendar month (UTC) it happened in.
     """
-    reach, priced = window(month, terms), _priced(terms)
-    looks_inside = not priced.filter(_LOOKS_INSIDE).is_empty()
+    reach, usage = window(month, terms), numbered(terms)
+    looks_inside = not usage.filter(_LOOKS_INSIDE).is_empty()
     reached = validated.filter(
         nw.col("occurred_month").is_in(reach.months()),
         nw.col("occurred_at") >= nw.lit(reach.start),
         nw.col("occurred_at") < nw.lit(reach.end),
     ).select(*_EVENT, *(["payload"] if looks_inside else []))
     inside = once(reached)
-    matched = once(inside.join(beside(inside, priced), on=list(_KEY), how="inner").filter(_LIVE))
+    spans = beside(inside, usage.select(*USED, "term_no", "due", "active_start", "active_end"))
+    matched = once(
+        inside.join(spans, on=list(USED), how="inner").filter(_LIVE).drop("active_start", "active_end")
+    )
     unmatched = inside.join(matched.select("raw_seq"), on="raw_seq", how="anti")
-    taken = _judged(matched.filter("due")) if looks_inside else _all_count(matched.filter("due"))
+    due = matched.filter("due")
+    taken = _judged(due, usage) if looks_inside else _all_count(due)
     return nw.concat([taken, _unpriced(unmatched, terms, reach)])
 
 
-_OUT = (*_EVENT, *_NO_TERM, "disposition", "distinct_value")
-_LIVE = (nw.col("occurred_at") >= nw.col("active_start")) & (nw.col("occurred_at") < nw.col("active_end"))
 _LOOKS_INSIDE = pl.col("filters").is_not_null() | pl.col("distinct_field").is_not_null()
-
-
-def _priced(terms: pl.DataFrame) -> pl.DataFrame:
-    """The terms of usage. `distinct_field`: what UNIQUE counts; other aggregations have it sent as the quantity."""
-    unique = pl.col("aggregation") == "UNIQUE"
-    usage = terms.filter(pl.col("kind") == "USAGE")
-    blind = usage.filter(unique, pl.col("event_field").is_null())
-    if not blind.is_empty():
-        raise UniqueWithoutField(blind.sort("line_id"))
-    return usage.with_columns(distinct_field=pl.when(unique).then("event_field")).select(_TERM)
 
 
 def _all_count(matched: Events) -> Events:
@@ -113,22 +116,22 @@ def _all_count(matched: Events) -> Events:
     return matched.with_columns(disposition=nw.lit("BILLABLE"), distinct_value=nothing).select(*_OUT)
 
 
-def _judged(matched: Events) -> Events:
+def _judged(matched: Events, usage: pl.DataFrame) -> Events:
     """BILLABLE, or FILTERED where a unit's conditions leave the event out; and what UNIQUE counts."""
     frame = collected(matched)
     passes = pl.repeat(True, frame.height, eager=True)
     distinct = pl.repeat(None, frame.height, dtype=pl.String, eager=True)
-    for filters in frame["filters"].drop_nulls().unique().sort():
-        rows = (frame["filters"] == filters).arg_true()
-        passes = passes.scatter(rows, counts(frame["payload"].gather(rows), filters))
-    for field in frame["distinct_field"].drop_nulls().unique().sort():
-        rows = (frame["distinct_field"] == field).arg_true()
-        distinct = distinct.scatter(rows, distinct_values(frame["payload"].gather(rows), field))
-    judged = frame.with_columns(
+    for (filters,), terms in usage.filter(pl.col("filters").is_not_null()).group_by("filters"):
+        rows = frame["term_no"].is_in(terms["term_no"].implode()).arg_true()
+        passes = passes.scatter(rows, counts(frame["payload"].gather(rows), str(filters)))
+    for (field,), terms in usage.filter(pl.col("distinct_field").is_not_null()).group_by("distinct_field"):
+        rows = frame["term_no"].is_in(terms["term_no"].implode()).arg_true()
+        distinct = distinct.scatter(rows, distinct_values(frame["payload"].gather(rows), str(field)))
+    judged = frame.lazy().with_columns(
         disposition=pl.when(passes).then(pl.lit("BILLABLE")).otherwise(pl.lit("FILTERED")),
         distinct_value=distinct,
     )
-    return beside(matched, judged).select(*_OUT)
+    return beside(matched, judged.select(_OUT).collect())
 
 
 def _unpriced(unmatched: Events, terms: pl.DataFrame, reach: Window) -> Events:
@@ -154,9 +157,7 @@ def _unpriced(unmatched: Events, terms: pl.DataFrame, reach: Window) -> Events:
             .otherwise(nw.lit("NO_SUBSCRIPTION"))
         )
     )
-    nothing = {name: nw.lit(None, dtype=dtype) for name, dtype in _NO_TERM.items()}
+    nothing = {"term_no": nw.lit(None, dtype=_TERM_NO), "distinct_value": nw.lit(None, dtype=nw.String)}
     return (
-        here.join(covered, on="raw_seq", how="left")
-        .with_columns(disposition=reason, distinct_value=nw.lit(None, dtype=nw.String), **nothing)
-        .select(*_OUT)
+        here.join(covered, on="raw_seq", how="left").with_columns(disposition=reason, **nothing).select(*_OUT)
     )

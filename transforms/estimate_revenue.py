@@ -14,68 +14,71 @@ import narwhals as nw
 import polars as pl
 
 from transforms.charges import charge, event_charge, price_columns, tier_count
-from transforms.engine import Events, alongside, beside, collected
+from transforms.engine import Events, collected, looked_up, row_by_row
 from transforms.proration import prorated
 
 AT_THE_END = ("AVG", "PERCENTILE_95", "PERCENTILE_99")
 """Aggregations without a meaningful running value: the last event of the period carries the line's whole charge."""
-_ORDER = ("line_no", "occurred_at", "key_hash", "raw_seq")
-_TERM = (
-    "line_id", "aggregation", "model", "rate", "flat_amount", "included_free", "block_size", "block_rate_basis", "min_fee",
-)  # fmt: skip
+_ORDER = ("term_no", "occurred_at", "key_hash", "raw_seq")
+_COUNTING = ("aggregation", "included_free")
+_PRICING = ("model", "rate", "flat_amount", "block_size", "block_rate_basis", "min_fee")
+_OWN = ("per_event_fee", "per_event_min", "per_event_max")
 _EXACT = nw.Decimal(38, 21)
 _QUANTITY = nw.Decimal(38, 9)
 
 
-def event_charges(billable: Events, terms: pl.DataFrame) -> Events:
-    """Billable events with `event_charge`: the event's own charge where the plan has per-event terms, else null."""
-    per_event = terms.filter(
-        pl.any_horizontal(pl.col("per_event_fee", "per_event_min", "per_event_max").is_not_null())
-    )
-    if per_event.is_empty():
-        return billable.with_columns(event_charge=nw.lit(None, dtype=_EXACT))
-    columns = ("line_id", "model", "rate", "per_event_fee", "per_event_min", "per_event_max")
-    joined = billable.join(beside(billable, per_event.select(columns)), on="line_id", how="left")
-    mine = nw.when(~nw.col("rate").is_null()).then(event_charge(nw.col("quantity")))
-    return joined.with_columns(event_charge=mine).drop(*columns[1:])
+def event_charges(billable: Events, *, usage: pl.DataFrame) -> Events:
+    """Billable events with `event_charge`: the event's own charge where the plan has per-event terms, else null.
 
-
-def estimate_revenue(billable: Events, *, terms: pl.DataFrame, final_values: pl.DataFrame) -> Events:
-    """Billable events with `running_total` and `marginal_revenue`, in order of line and time.
-
-    terms: the due usage terms. final_values: `line_id, final_value` of lines known only at the end (`AT_THE_END`).
-    A marginal revenue is null where the terms lack the line's price; Rate holds such a line.
+    usage: the terms of usage, row n the terms of events with `term_no` n.
     """
-    prices = price_columns(prorated(terms))
+    own = usage.filter(pl.any_horizontal(pl.col(_OWN).is_not_null()))["term_no"].to_list()
+    nothing = nw.lit(None, dtype=_EXACT)
+    if not own:
+        return billable.with_columns(event_charge=nothing)
+    concerned = nw.col("term_no").is_in(own)
+    mine = nw.when(~nw.col("rate").is_null()).then(event_charge(nw.col("quantity")))
+    prices = usage.select("model", "rate", *_OWN)
+    charged = row_by_row(billable.filter(concerned), prices, mine, at="term_no", name="event_charge")
+    return nw.concat([charged, billable.filter(~concerned).with_columns(event_charge=nothing)])
+
+
+def estimate_revenue(billable: Events, *, usage: pl.DataFrame, final_values: pl.DataFrame) -> Events:
+    """Billable events, which have an `event_charge`, with `running_total` and `marginal_revenue`, by line and time.
+
+    usage: the due terms of usage, row n the terms of events with `term_no` n. final_values: `line_id, final_value` of lines
+    known only at the end (`AT_THE_END`). A marginal revenue is null where the terms lack the line's price; Rate holds such a
+    line.
+    """
+    lines = usage.select("line_id", *_COUNTING).join(
+        final_values, on="line_id", how="left", maintain_order="left"
+    )
+    payable = _payable(
+        looked_up(in_order(billable), lines.drop("line_id"), at="term_no"), set(usage["aggregation"])
+    )
+    prices = price_columns(prorated(usage)).sort("term_no")
     tiers = [name for name in prices.columns if name.startswith("tier") and name != "tiers"]
-    lines = (
-        prices.select(*_TERM, *tiers)
-        .join(final_values, on="line_id", how="left")
-        .sort("line_id")
-        .with_row_index("line_no")
-    )
-    numbers = beside(billable, lines.select("line_id", "line_no"))
-    ordered = in_order(billable.join(numbers, on="line_id", how="inner"))
-    priced = alongside(ordered, lines.drop("line_id"), on="line_no")
-    new_value = nw.col("distinct_value").is_first_distinct().over("line_no", order_by="position")
-    totalled = priced.with_columns(first_seen=new_value & ~nw.col("distinct_value").is_null()).with_columns(
-        running_total=_running_total(set(terms["aggregation"].to_list())),
-        running_charges=_running(nw.col("event_charge").cum_sum()),
-    )
-    zero = nw.lit(0).cast(_QUANTITY)
-    over = nw.col("running_total") - nw.col("included_free")
-    left = nw.when(over > zero).then(over).otherwise(nw.when(over.is_null()).then(over).otherwise(zero))
-    # As a column of its own, or the engine works it out anew wherever the charge mentions it.
-    payable = totalled.with_columns(billable=left)
-    charged = payable.with_columns(
-        charged=charge(nw.col("billable"), nw.col("running_charges"), tier_count(terms))
-    )
+    price = charge(nw.col("billable"), nw.col("running_charges"), tier_count(usage))
+    charged = row_by_row(payable, prices.select(*_PRICING, *tiers), price, at="term_no", name="charged")
     before = _running(nw.col("charged").shift(1)).fill_null(nw.lit(0).cast(_EXACT))
     return charged.with_columns(marginal_revenue=nw.col("charged") - before)
 
 
+def _payable(ordered: Events, aggregations: set[str]) -> Events:
+    """With `running_total`, `running_charges`, and `billable`: what of the total is to be paid for."""
+    if "UNIQUE" in aggregations:
+        new_value = nw.col("distinct_value").is_first_distinct().over("term_no", order_by="position")
+        ordered = ordered.with_columns(first_seen=new_value & ~nw.col("distinct_value").is_null())
+    zero = nw.lit(0).cast(_QUANTITY)
+    over = nw.col("running_total") - nw.col("included_free")
+    left = nw.when(over > zero).then(over).otherwise(nw.when(over.is_null()).then(over).otherwise(zero))
+    return ordered.with_columns(
+        running_total=_running_total(aggregations), running_charges=_running(nw.col("event_charge").cum_sum())
+    ).with_columns(billable=left)
+
+
 def in_order(events: Events) -> Events:
-    """The events by line, time and key hash, with their `position` in that order."""
+    """The events by line (`term_no`), time and key hash, with their `position` in that order."""
     if not events.implementation.is_polars():
         return events.with_row_index("position", order_by=list(_ORDER))
     frame = collected(events)
@@ -87,7 +90,7 @@ def in_order(events: Events) -> Events:
 def _sort_keys(frame: pl.DataFrame) -> list[pl.Expr]:
     """What puts the events in order. Line and time as one number sort in half the time, where one number holds both."""
     time = pl.col("occurred_at").to_physical()
-    line, hash_, seq = pl.col("line_no").cast(pl.Int64), pl.col("key_hash"), pl.col("raw_seq")
+    line, hash_, seq = pl.col("term_no").cast(pl.Int64), pl.col("key_hash"), pl.col("raw_seq")
     first, last, lines = frame.select(time.min().alias("first"), time.max().alias("last"), line.max()).row(0)
     if frame.is_empty() or (last - first + 1) * (lines + 1) >= 2**63:
         return [line, time, hash_, seq]
@@ -95,7 +98,7 @@ def _sort_keys(frame: pl.DataFrame) -> list[pl.Expr]:
 
 
 def _running(expr: nw.Expr) -> nw.Expr:
-    return expr.over("line_no", order_by="position")
+    return expr.over("term_no", order_by="position")
 
 
 def _running_total(aggregations: set[str]) -> nw.Expr:
@@ -109,7 +112,7 @@ def _running_total(aggregations: set[str]) -> nw.Expr:
         "LATEST": lambda: quantity,
         "UNIQUE": lambda: _running(nw.col("first_seen").cast(nw.Int64).cum_sum()).cast(_QUANTITY),
     }
-    last = nw.col("position") == nw.col("position").max().over("line_no")
+    last = nw.col("position") == nw.col("position").max().over("term_no")
     total = nw.when(last & nw.col("aggregation").is_in(AT_THE_END)).then(nw.col("final_value"))
     result = total.otherwise(nw.lit(None, dtype=_QUANTITY))
     for aggregation in sorted(aggregations & set(ways)):

@@ -5,37 +5,43 @@ from __future__ import annotations
 import narwhals as nw
 import polars as pl
 
-from transforms.engine import Events, collected
-from transforms.enrich import enrich
+from transforms.engine import Events, collected, looked_up, once
+from transforms.enrich import AGREED, USED, enrich, numbered
 from transforms.estimate_revenue import AT_THE_END, estimate_revenue, event_charges
-from transforms.frames import METERED_EVENTS
+from transforms.frames import METERED_EVENTS, QUANTITY
 from transforms.s03_aggregate import reduce_usage
 
 
 def meter(*, validated_events: pl.LazyFrame, terms: pl.DataFrame, month: str) -> pl.DataFrame:
-    """METERED_EVENTS of a month (YYYY-MM) under these BILLING_TERMS, in order of line and time."""
-    enriched = collected(enrich(nw.from_native(validated_events), terms=terms, month=month))
-    billed = pl.col("disposition") == "BILLABLE"
-    others = ("tenant_id", "customer_id", "unit", "occurred_at", "key_hash", "raw_seq")
-    due = terms.filter(pl.col("due"), pl.col("kind") == "USAGE")
-    billable = event_charges(nw.from_native(enriched.filter(billed).lazy()), due)
-    late_lines = due.filter(pl.col("aggregation").is_in(AT_THE_END))
-    estimated = estimate_revenue(billable, terms=due, final_values=_final_values(billable, late_lines))
-    rest = (
-        enriched.filter(~billed)
-        .sort(others)
-        .with_columns(
-            pl.lit(None, dtype=METERED_EVENTS.schema[name]).alias(name)
-            for name in ("event_charge", "running_total", "marginal_revenue")
-        )
+    """METERED_EVENTS of a month (YYYY-MM) under these BILLING_TERMS, in order of line and time.
+
+    Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
+    """
+    usage = numbered(terms)
+    due = usage.filter("due")
+    enriched = once(enrich(nw.from_native(validated_events), terms=terms, month=month))
+    billed = nw.col("disposition") == "BILLABLE"
+    # What their terms say is looked up once they are in order, so that sorting moves as little as can be.
+    billable = event_charges(enriched.filter(billed).drop(*USED, "disposition"), usage=due)
+    estimated = estimate_revenue(billable, usage=due, final_values=_final_values(billable, due))
+    earning = looked_up(estimated, usage.select(*USED, *AGREED), at="term_no").with_columns(
+        disposition=nw.lit("BILLABLE")
     )
-    halves = [collected(estimated), rest]
-    labelled = (half.with_columns(month=pl.lit(month)) for half in halves)
-    return pl.concat([METERED_EVENTS.conform(half) for half in labelled])
+    others = looked_up(enriched.filter(~billed).sort(*_OTHERS), usage.select(AGREED), at="term_no")
+    halves = [collected(earning), collected(others).with_columns(pl.lit(None).alias(name) for name in _MONEY)]
+    return pl.concat([METERED_EVENTS.conform(half.with_columns(month=pl.lit(month))) for half in halves])
 
 
-def _final_values(billable: Events, lines: pl.DataFrame) -> pl.DataFrame:
+_MONEY = ("event_charge", "running_total", "marginal_revenue")
+_OTHERS = (*USED, "occurred_at", "key_hash", "raw_seq")
+
+
+def _final_values(billable: Events, due: pl.DataFrame) -> pl.DataFrame:
+    """`line_id, final_value` of the lines whose value is known only at the end."""
+    lines = due.filter(pl.col("aggregation").is_in(AT_THE_END))
     if lines.is_empty():
-        return pl.DataFrame(schema={"line_id": pl.String, "final_value": pl.Decimal(38, 9)})
-    concerned = billable.filter(nw.col("line_id").is_in(lines["line_id"].to_list()))
-    return reduce_usage(concerned, lines).select("line_id", final_value="value")
+        return pl.DataFrame(schema={"line_id": pl.String, "final_value": QUANTITY})
+    concerned = billable.filter(nw.col("term_no").is_in(lines["term_no"].to_list()))
+    return reduce_usage(looked_up(concerned, due.select("line_id"), at="term_no"), lines).select(
+        "line_id", final_value="value"
+    )

@@ -6,7 +6,7 @@ import polars as pl
 
 from expectations.suite import Cross, Frames, Suite
 
-_SAME = ("tenant_id", "customer_id", "unit", "quantity", "occurred_at", "idempotency_key")
+_SAME = ("tenant_id", "customer_id", "unit", "quantity", "occurred_at", "key_hash")
 
 
 def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:

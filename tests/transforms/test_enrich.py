@@ -12,8 +12,8 @@ import pytest
 
 from tests.transforms.billing_rows import DECEMBER, MID_NOVEMBER, NOVEMBER, term, terms
 from tests.transforms.event_rows import event, validated
-from transforms.engine import collected
-from transforms.enrich import UniqueWithoutField, enrich, window
+from transforms.engine import collected, looked_up
+from transforms.enrich import AGREED, UniqueWithoutField, enrich, numbered, window
 
 MICROSECOND = timedelta(microseconds=1)
 CALLS = term()
@@ -28,7 +28,8 @@ def anchored(start: datetime, end: datetime, *, due: bool, **given: Any) -> dict
 
 def enriched(frozen: pl.DataFrame, *events: dict[str, Any], month: str = "2023-11") -> pl.DataFrame:
     rows = validated(*events).lazy()
-    return collected(enrich(nw.from_native(rows), terms=frozen, month=month)).sort("raw_seq")
+    found = enrich(nw.from_native(rows), terms=frozen, month=month)
+    return collected(looked_up(found, numbered(frozen).select(AGREED), at="term_no")).sort("raw_seq")
 
 
 def outcomes(frozen: pl.DataFrame, *events: dict[str, Any]) -> list[tuple[int, str | None, str]]:

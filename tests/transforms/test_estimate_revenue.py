@@ -123,8 +123,8 @@ def test_order_is_line_then_time_then_key_hash(apart: int) -> None:
     rows = [
         (line, at, key) for line in (0, 1) for at in (-apart, 0, apart) for key in (-(2**63), 5, 2**63 - 1)
     ]
-    frame = pl.DataFrame(rows, schema=["line_no", "occurred_at", "key_hash"], orient="row").with_columns(
-        pl.col("line_no").cast(pl.UInt32),
+    frame = pl.DataFrame(rows, schema=["term_no", "occurred_at", "key_hash"], orient="row").with_columns(
+        pl.col("term_no").cast(pl.UInt32),
         pl.col("occurred_at").cast(pl.Datetime("us", "UTC")),
         raw_seq=pl.int_range(18),
     )
