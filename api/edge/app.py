@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _settle_memory()
         yield
         await service.close()
 
@@ -39,6 +41,14 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.add_exception_handler(TransientFailure, _unavailable)
     envelope.install(app)
     return app
+
+
+def _settle_memory() -> None:
+    """What exists at the start stays: the collector need not walk it again and again, which held up requests for
+    milliseconds. Requests make few cycles, so it also runs less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def app_from_env() -> FastAPI:
