@@ -99,10 +99,16 @@ def _batches() -> Any:
     return source.add_dataframe_asset("facts").add_batch_definition_whole_dataframe("facts")
 
 
+@cache
+def _view() -> DefaultJinjaPageView:
+    """One view for all pages: a new one would compile its templates anew."""
+    return DefaultJinjaPageView()
+
+
 def _write_page(result: ExpectationSuiteValidationResult, docs: Path, asset: str, run: str) -> str:
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(result)
     page = Path(asset) / f"{run}.html"
     target = docs / page
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(DefaultJinjaPageView().render(document), encoding="utf-8")
+    target.write_text(_view().render(document), encoding="utf-8")
     return page.as_posix()

@@ -163,6 +163,8 @@ def _instance() -> Iterator[DagsterInstance]:
         schema.prepare(addresses.database_url)
         dagster_home.write(folder, code_port=0)
     with dg.DagsterInstance.get() as instance:
+        # Dagster opens a connection for each record it writes, two milliseconds each time, unless it is told to keep them.
+        instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3600, max_overflow=10)
         yield instance
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from domain.errors import PermanentFailure, TransientFailure
-from transforms.frames import TABLES, Table
+from storage.lake_files import COMMIT, Files
+from transforms.frames import TABLES
+
+_ATTEMPTS = 5
 
 
 class UnknownTable(PermanentFailure):
@@ -107,32 +112,123 @@ class Lake:
 
     def cursor(self, name: str) -> Cursor:
         """A place to append from; see `Cursor`."""
-        if self.open(name) is None:
-            self._write(name, TABLES[name].empty(), mode="ignore")
-        return Cursor(name, DeltaTable(self.path(name), storage_options=self.storage_options or None))
+        return Cursor(self, name, self._made(name))
 
     def replace(self, name: str, frame: pl.DataFrame, scope: Scope) -> None:
-        """Put these rows in place of all rows of the scope, in one commit."""
-        exists = self.open(name) is not None
-        self._write(name, frame, mode="overwrite", predicate=scope.predicate() if exists else None)
+        """Put these rows in place of all rows of the scope, in one commit.
+
+        Of two replacements of one month at once, for whomever, the later one is done again on what the earlier one left.
+        Raises LostRace where that does not help either.
+        """
+        rows = TABLES[name].conform(frame)
+        predicate = scope.predicate()
+        for _ in range(_ATTEMPTS):
+            table = self._made(name)
+            marker = Transaction(f"replace:{scope.month}", table.version() + 1)
+            properties = CommitProperties(app_transactions=[marker])
+            try:
+                if self.is_local and self._is_alone(name, scope):
+                    partition = [("month", "=", scope.month)]
+                    self._commit(name, table, rows, "overwrite", properties, partition_filters=partition)
+                else:
+                    self._write_deltas_way(table, rows, "overwrite", properties, predicate=predicate)
+            except CommitFailedError:
+                continue
+            return
+        raise LostRace(name)
+
+    def _is_alone(self, name: str, scope: Scope) -> bool:
+        """Whether the month's partition holds rows of the scope only, so that it can be replaced as a whole."""
+        if TABLES[name].partition_by != ("month",):
+            return False
+        if not scope.tenants and not scope.customers:
+            return True
+        mine = pl.all_horizontal(scope.filters(TABLES[name].schema))
+        return self.scan(name, Scope(scope.month)).filter(~mine).head(1).collect().is_empty()
+
+    def append(self, name: str, table: DeltaTable, frame: pl.DataFrame, properties: CommitProperties) -> None:
+        """Add rows against the table's state as read. Afterwards its state is that of this very commit, whatever others have
+        committed since. Raises deltalake's CommitFailedError."""
+        rows = TABLES[name].conform(frame)
+        if self.is_local:
+            self._commit(name, table, rows, "append", properties)
+        else:
+            self._write_deltas_way(table, rows, "append", properties)
+
+    def _commit(
+        self,
+        name: str,
+        table: DeltaTable,
+        rows: pl.DataFrame,
+        mode: str,
+        properties: CommitProperties,
+        partition_filters: list[tuple[str, str, Any]] | None = None,
+    ) -> None:
+        """Rows as files of our own into a local table."""
+        files = Files(Path(self.path(name)))
+        properties.custom_metadata = {COMMIT: files.id}
+        table.create_write_transaction(
+            files.write(rows, TABLES[name].partition_by),
+            mode,
+            table.schema(),
+            partition_by=list(TABLES[name].partition_by),
+            partition_filters=partition_filters,
+            commit_properties=properties,
+        )
+        table.load_as_version(files.committed_after(table.version()))
 
     def compact(self, name: str) -> None:
-        """Merge the many small files that minute-by-minute appends leave behind; rows stay the same."""
+        """Merge the many small files that minute-by-minute appends leave behind, and remove those that no state of the last
+        seven days needs; rows stay the same."""
         table = self.open(name)
         if table is not None:
             table.optimize.compact()
+            table.vacuum(dry_run=False, full=True)
 
-    def _write(self, name: str, frame: pl.DataFrame, *, mode: str, predicate: str | None = None) -> None:
-        described: Table = TABLES[name]
-        if "://" not in self.url:
-            Path(self.url).mkdir(parents=True, exist_ok=True)
+    @property
+    def is_local(self) -> bool:
+        """Whether the tables lie in a folder of this machine."""
+        return "://" not in self.url
+
+    def _made(self, name: str) -> DeltaTable:
+        """The table as it now is; made, or given columns described since, where need be."""
+        table = self.open(name)
+        described = TABLES[name]
+        if table is None:
+            if self.is_local:
+                Path(self.url).mkdir(parents=True, exist_ok=True)
+            write_deltalake(
+                self.path(name),
+                described.empty(),
+                mode="ignore",
+                partition_by=list(described.partition_by) or None,
+                storage_options=self.storage_options or None,
+            )
+            table = DeltaTable(self.path(name), storage_options=self.storage_options or None)
+        known = {each.name for each in table.schema().fields}
+        added = [column for column in described.schema if column not in known]
+        if added:
+            table.alter.add_columns(
+                list(DeltaSchema.from_arrow(described.empty().select(added).to_arrow().schema).fields)
+            )
+        return table
+
+    def _write_deltas_way(
+        self,
+        table: DeltaTable,
+        rows: pl.DataFrame,
+        mode: str,
+        properties: CommitProperties,
+        predicate: str | None = None,
+    ) -> None:
+        """By Delta's own writer: in buckets, and where only some rows of a partition are replaced."""
         write_deltalake(
-            self.path(name),
-            described.conform(frame),
+            table,
+            rows,
             mode=mode,  # type: ignore[arg-type]
             predicate=predicate,
-            partition_by=list(described.partition_by) or None,
-            storage_options=self.storage_options or None,
+            partition_by=table.metadata().partition_columns or None,
+            commit_properties=properties,
         )
 
 
@@ -144,6 +240,7 @@ class Cursor:
     fails (`LostRace`) and nothing is written: the winner has done the work.
     """
 
+    lake: Lake
     name: str
     table: DeltaTable
 
@@ -153,16 +250,10 @@ class Cursor:
 
     def append(self, frame: pl.DataFrame, *, markers: Mapping[str, int]) -> None:
         """Add rows and record how far each app has come: both happen or neither does."""
-        described = TABLES[self.name]
         transactions = [Transaction(app, position) for app, position in markers.items()]
+        properties = CommitProperties(app_transactions=transactions)
         try:
-            write_deltalake(
-                self.table,
-                described.conform(frame),
-                mode="append",
-                partition_by=list(described.partition_by) or None,
-                commit_properties=CommitProperties(app_transactions=transactions),
-            )
+            self.lake.append(self.name, self.table, frame, properties)
         except CommitFailedError as error:
             raise LostRace(self.name) from error
 

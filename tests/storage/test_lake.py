@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
 import pytest
+from deltalake import write_deltalake
 
 from storage.lake import Lake, LostRace, Scope, UnknownTable
 from tests.transforms.billing_rows import term, terms
@@ -153,3 +156,58 @@ def test_compacting_changes_files_and_no_row(lake: Lake) -> None:
     assert table is not None and len(table.file_uris()) == 1
     assert quantities(lake) == [0, 1, 2, 3]
     assert lake.cursor("validated_events").marker("app") == 3
+
+
+def test_of_two_reruns_of_one_scope_at_once_the_later_one_stands_alone(lake: Lake) -> None:
+    lake.replace("billing_terms", month_of(("b", "1")), Scope("2023-11"))
+    at_once = threading.Barrier(8)
+
+    def rerun(number: int) -> None:
+        at_once.wait()
+        lake.replace(
+            "billing_terms", month_of(("a", "1"), mark=f"-{number}"), Scope("2023-11", tenants=("a",))
+        )
+
+    with ThreadPoolExecutor(8) as threads:
+        done = [threads.submit(rerun, number) for number in range(8)]
+    lost = [each.exception() for each in done if each.exception()]
+    assert all(isinstance(error, LostRace) for error in lost) and len(lost) < 8
+    assert [tenant for _, tenant, *_ in rows(lake)] == ["a", "b"]
+
+
+def test_reruns_for_different_tenants_at_once_both_stand(lake: Lake) -> None:
+    at_once = threading.Barrier(2)
+
+    def rerun(tenant: str) -> None:
+        at_once.wait()
+        lake.replace("billing_terms", month_of((tenant, "1")), Scope("2023-11", tenants=(tenant,)))
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(rerun, ["a", "b"]))
+    assert [tenant for _, tenant, *_ in rows(lake)] == ["a", "b"]
+
+
+def test_a_cursor_that_was_overtaken_after_its_own_commit_loses_its_next(lake: Lake) -> None:
+    mine = lake.cursor("validated_events")
+    mine.append(EVENTS[:1], markers={"app": 1})
+    lake.cursor("validated_events").append(EVENTS[1:2], markers={"app": 2})
+    with pytest.raises(LostRace):
+        mine.append(EVENTS[1:2], markers={"app": 2})
+    assert quantities(lake) == [0, 1]
+
+
+def test_a_table_of_an_earlier_release_gets_the_columns_described_since(lake: Lake) -> None:
+    earlier = VALIDATED_EVENTS.empty().drop("backfill", "late")
+    write_deltalake(lake.path("validated_events"), earlier, partition_by=["occurred_month"])
+    lake.cursor("validated_events").append(EVENTS, markers={"app": 1})
+    assert lake.scan("validated_events").select(EVENTS.columns).sort("raw_seq").collect().equals(EVENTS)
+
+
+def test_readers_of_delta_find_rows_and_bounds_as_the_log_tells_them(lake: Lake) -> None:
+    lake.cursor("validated_events").append(EVENTS, markers={"app": 1})
+    table = lake.open("validated_events")
+    assert table is not None
+    told = pl.DataFrame(table.get_add_actions(flatten=True))
+    assert told["num_records"].sum() == EVENTS.height
+    assert told["max.raw_seq"].max() == EVENTS["raw_seq"].max()
+    assert pl.DataFrame(table.to_pyarrow_table()).height == EVENTS.height
