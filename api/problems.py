@@ -17,10 +17,12 @@ MEDIA_TYPE = "application/problem+json"
 TITLES: Mapping[int, tuple[str, str]] = {
     400: ("bad-request", "Bad Request"),
     401: ("unauthorized", "Unauthorized"),
+    402: ("payment-required", "Payment Required"),
     403: ("forbidden", "Forbidden"),
     404: ("not-found", "Not Found"),
     405: ("method-not-allowed", "Method Not Allowed"),
     409: ("conflict", "Conflict"),
+    412: ("precondition-failed", "Precondition Failed"),
     413: ("payload-too-large", "Payload Too Large"),
     415: ("unsupported-media-type", "Unsupported Media Type"),
     422: ("unprocessable-entity", "Unprocessable Entity"),

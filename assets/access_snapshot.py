@@ -7,7 +7,8 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from storage.lake import Lake
-from storage.snapshot import counters_of, periods_of, publish_all
+from storage.rights_publishing import publish_all
+from storage.snapshot import counters_of, periods_of
 from transforms.drift import drift
 
 
@@ -20,7 +21,7 @@ from transforms.drift import drift
 def access_snapshot(
     database: dg.ResourceParam[Engine], redis: dg.ResourceParam[Redis], lake: dg.ResourceParam[Lake]
 ) -> dg.MaterializeResult:
-    published = publish_all(database, redis, as_of=datetime.now(UTC))
+    published = list(publish_all(database, redis, as_of=datetime.now(UTC)))
     counters = counters_of(redis, [rights.tenant_id for rights in published])
     drifts = drift(
         counters=counters, periods=periods_of(published), validated_events=lake.scan("validated_events")

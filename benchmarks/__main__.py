@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from benchmarks import control as control_load
 from benchmarks import edge as edge_load
 from benchmarks import machine, pipeline, report, start
 
@@ -26,6 +27,7 @@ def everything(ctx: typer.Context) -> None:
     if ctx.invoked_subcommand is None:
         starting(5)
         edge(5)
+        control(3)
         raw_to_invoices(5)
 
 
@@ -56,6 +58,21 @@ def edge(repeats: Repeats = 5, workers: int = 1, seconds: float = 8.0) -> None:
     head = report.heading(machine.describe(), machine.busy(), repeats)
     found = edge_load.measure(repeats, out.print, seconds=seconds, workers=workers)
     _publish("edge", head + report.figures(found))
+
+
+@app.command()
+def control(
+    repeats: Repeats = 3,
+    customers: int = 100_000,
+    seconds: float = 30.0,
+    files: Annotated[bool, typer.Option(help="Also `aforo apply` of 10,000 customers.")] = True,
+) -> None:
+    """The management door over a hundred thousand customers: requests, lists, rights on their way to the edge, large files."""
+    head = report.heading(machine.describe(), machine.busy(), repeats)
+    found = report.figures(control_load.measure(repeats, customers, seconds, out.print), " ms")
+    if files:
+        found += "\n" + report.figures(control_load.measure_files(repeats, 10_000, out.print), " s")
+    _publish("control", head + found)
 
 
 @app.command("start")

@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,10 +35,13 @@ class Measured:
         return ranked[min(len(ranked) - 1, int(len(ranked) * share))] * 1000
 
 
-def request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
-    """An HTTP/1.1 request as bytes."""
+def request(
+    method: str, path: str, key: str, body: bytes = b"", more: Mapping[str, str] | None = None
+) -> bytes:
+    """An HTTP/1.1 request as bytes. more: further headers."""
+    extra = "".join(f"{name}: {value}\r\n" for name, value in (more or {}).items())
     head = (
-        f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {key}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {key}\r\n{extra}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

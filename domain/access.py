@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+METER, ACCESS = "meter", "access"
+_OPENED_BY = {
+    METER: frozenset({"meter", "metering", "ingest", "usage", "events", "write", "all", "*"}),
+    ACCESS: frozenset({"access", "canaccess", "entitlements", "usage", "read", "all", "*"}),
+}
+"""The doors of the edge, and what scopes start with that open them: `ingest:write` is a way to say `ingest`."""
+
+
+def opens(scopes: Iterable[str], door: str) -> bool:
+    """Whether a key with these scopes may pass a door of the edge. No scopes: it passes all of them."""
+    named = [scope.partition(":")[0].lower() for scope in scopes]
+    return not named or any(name in _OPENED_BY[door] for name in named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +29,10 @@ class KeyRecord:
     environment: str = "live"
     status: str = "ACTIVE"
     scopes: tuple[str, ...] = ()
+    ip_ranges: tuple[str, ...] = ()
+    """CIDR; none: from anywhere."""
+    until: int | None = None
+    """The instant it stops by itself, epoch microseconds: it expires, or the key that replaced it takes over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,12 @@ def round_money(amount: Decimal, exponent: int, mode: str = "HALF_EVEN") -> Deci
     return amount.quantize(Decimal(1).scaleb(-exponent), rounding=ROUNDING_MODES[mode], context=_ROUNDING)
 
 
+def unpadded(amount: Decimal, places: int = 0) -> Decimal:
+    """The same amount without the zeros a database pads it with, but with `places` decimal places at least."""
+    digits = format(amount, "f").partition(".")[2].rstrip("0")
+    return amount.quantize(Decimal(1).scaleb(-max(places, len(digits))), context=EXACT)
+
+
 def prorate(amount: Decimal, part: timedelta, whole: timedelta, places: int = 21) -> Decimal:
     """`amount` for `part` of a period that lasts `whole`, by elapsed time, to `places` decimal places."""
     microsecond = timedelta(microseconds=1)

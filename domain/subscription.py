@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 
-from domain.catalog.fields import FieldProblem, Fields, required
+from domain.catalog.fields import FieldProblem, Fields, required, shown
+from domain.instant import EPOCH, NotAnInstant, to_micros_since_epoch
 from domain.period import MONTHS_IN_CYCLE, Period, Schedule, local_midnight
 
 _NOT_YET = {
-    "startTrial": "a trial", "trialEndsAt": "a trial", "coupons": "a coupon", "minimumSpend": "a minimum spend",
+    "coupons": "a coupon", "minimumSpend": "a minimum spend",
     "maximumSpend": "a maximum spend", "commitment": "a commitment", "tax": "tax", "taxCode": "tax",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A customer's contract for an offering. Days are the customer's own; `end_date` is the first day without it."""
+    """A customer's contract for an offering. Days are the customer's own; `end_date` is the first day without it.
+
+    start_trial: begins with a trial, until trial_ends_at, or (None) for the offering's trial days; then it is paid for if
+    auto_convert, else it pauses. billing_entity: the issuer; None: the tenant's default. ended_at: when it ended for good.
+    """
 
     id: str
     customer: str
@@ -25,6 +30,11 @@ class Subscription:
     end_date: date | None
     billing_cycle: str
     anchor_day: int
+    start_trial: bool = False
+    trial_ends_at: datetime | None = None
+    auto_convert: bool = True
+    billing_entity: str | None = None
+    ended_at: datetime | None = None
 
     def schedule(self, time_zone: str) -> Schedule:
         """How its time is cut into billing periods."""
@@ -39,9 +49,26 @@ class Subscription:
 
     def shares_days_with(self, other: Subscription) -> bool:
         """Whether both are live on some day (of the same customer, so in the same time zone)."""
-        starts_in_time = other.end_date is None or self.start_date < other.end_date
-        ends_in_time = self.end_date is None or other.start_date < self.end_date
+        mine, others = self._last_day(), other._last_day()
+        starts_in_time = others is None or self.start_date < others
+        ends_in_time = mine is None or other.start_date < mine
         return starts_in_time and ends_in_time
+
+    def agreeing_with(self, stored: Subscription) -> Subscription:
+        """Itself, with what it leaves open as the stored one has it: the end of a trial, the issuer, when it ended."""
+        return replace(
+            self,
+            trial_ends_at=self.trial_ends_at or (stored.trial_ends_at if self.start_trial else None),
+            billing_entity=self.billing_entity or stored.billing_entity,
+            ended_at=stored.ended_at,
+        )
+
+    def _last_day(self) -> date | None:
+        """The first day that does not share usage with it; None: it goes on."""
+        if self.ended_at is None:
+            return self.end_date
+        ended = self.ended_at.date()
+        return ended if self.end_date is None else min(ended, self.end_date)
 
 
 def live_part(period: Period, starts_at: datetime, ends_at: datetime | None) -> Period | None:
@@ -67,6 +94,27 @@ def read_subscription(fields: Fields) -> Subscription:
         end_date=end,
         billing_cycle=fields.choice("billingCycle", tuple(MONTHS_IN_CYCLE), "MONTHLY"),
         anchor_day=fields.whole("billingAnchorDay", 1, 31) or start.day,
+        trial_ends_at=instant(fields, "trialEndsAt"),
+        start_trial=fields.flag("startTrial", fields.has("trialEndsAt")),
+        auto_convert=fields.flag("autoConvertPaid", True),
+        billing_entity=fields.key("billingEntityId", "billingEntity")
+        if fields.has("billingEntityId", "billingEntity")
+        else None,
     )
     fields.done()
+    if subscription.trial_ends_at is not None and not subscription.start_trial:
+        raise FieldProblem(
+            fields.at("trialEndsAt"), "means nothing without a trial; leave startTrial out or true"
+        )
     return subscription
+
+
+def instant(fields: Fields, name: str) -> datetime | None:
+    """A moment as sent, aware UTC. Raises FieldProblem."""
+    name, value = fields.raw(name)
+    if value is None:
+        return None
+    try:
+        return EPOCH + timedelta(microseconds=to_micros_since_epoch(value))
+    except NotAnInstant as error:
+        raise FieldProblem(fields.at(name), f"{shown(value)} {error}") from None

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
-from domain.money import currency_exponent
-from domain.period import Period, Schedule, due_periods, month_bounds, periods_overlapping
+from domain.money import currency_exponent, prorate
+from domain.period import Period, Schedule, due_periods, month_bounds, periods_overlapping, zone
 from domain.subscription import live_part
+from domain.terms_agreed import plan_columns, price_columns
 
 BASE_FEE_ORDER = 0
+_BEHIND = 10_000
+"""Lines of a later stretch of a period stand behind those of an earlier one."""
+_FREE_UNITS_PLACES, _PRICE_PLACES = 9, 12
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,10 @@ class PlanTerms:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A subscription as billing needs it."""
+    """A subscription as billing needs it, for a stretch of time with one offering and plan version, paid for or on trial.
+
+    earlier_ends: when the subscription's stretches before this one ended; a period may hold several.
+    """
 
     tenant_id: str
     customer_id: str
@@ -43,6 +51,7 @@ class Contract:
     billing_entity: str
     rounding: str
     terms: PlanTerms
+    earlier_ends: tuple[datetime, ...] = ()
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -60,12 +69,37 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
         "maximum_spend": None,
         "coupons": [],
         "tax_code": None,
+        **plan_columns(content),
     }
     items = [{**shared, **_usage(price), "line_order": at + 1} for at, price in enumerate(content["prices"])]
     if content["baseFee"] is not None:
         items.insert(0, {**shared, **_fee(content), "line_order": BASE_FEE_ORDER})
     units = tuple(price["unit"] for price in content["prices"])
     return PlanTerms(plan, version, content["currency"], tuple(items), units)
+
+
+def free_terms(terms: PlanTerms) -> PlanTerms:
+    """The terms on trial: the same lines, metered and visible, at a price of nothing."""
+    return replace(terms, items=tuple({**item, **_free(item)} for item in terms.items))
+
+
+def unbillable_terms(terms: PlanTerms, what: str) -> PlanTerms:
+    """The terms as part of an agreement that no stage honours yet: they hold their customer, with `what` as the reason."""
+    return replace(terms, items=tuple({**item, "unsupported": what} for item in terms.items))
+
+
+def _free(item: Mapping[str, Any]) -> dict[str, Any]:
+    usage = item["kind"] == "USAGE"
+    return {
+        **{name: None for name in _PRICES if name in item},
+        "description": f"{item['description']}, trial",
+        "model": "PER_UNIT" if usage else "FEE",
+        "rate": Decimal(0) if usage else None,
+        "flat_amount": None if usage else Decimal(0),
+        "included_free": Decimal(0),
+        "rollover": False,
+        "billing_timing": "ARREARS",
+    }
 
 
 def terms_of_month(contract: Contract, month: str) -> list[dict[str, Any]]:
@@ -93,6 +127,7 @@ def line_id(tenant_id: str, subscription_id: str, period_start: datetime, item: 
 
 
 def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: bool) -> list[dict[str, Any]]:
+    earlier = sum(end > period.start for end in contract.earlier_ends)
     of_period = {
         "month": month,
         "tenant_id": contract.tenant_id,
@@ -108,19 +143,38 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "billing_mode": contract.billing_mode,
         "offering": contract.offering,
     }
-    return [
-        {
-            **item,
-            **of_period,
-            "line_id": line_id(
-                contract.tenant_id,
-                contract.subscription_id,
-                period.start,
-                item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}",
-            ),
-        }
-        for item in contract.terms.items
-    ]
+    rows = []
+    for item in contract.terms.items:
+        name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
+        if earlier:
+            # The first stretch of a period keeps the line's plain id, so that a change leaves what is billed before it alone.
+            name = f"{name}@{contract.starts_at.isoformat()}"
+        who = (contract.tenant_id, contract.subscription_id, period.start)
+        line: dict[str, Any] = {"line_id": line_id(*who, name), "line_order": item["line_order"] + earlier * _BEHIND}
+        if earlier:
+            line["description"] = f"{item['description']}, {_days(contract, live)}"
+        rows.append({**item, **of_period, **line, **_for_part(item, period, live)})
+    return rows
+
+
+def _days(contract: Contract, live: Period) -> str:
+    """Which days of the period a later stretch is, in the customer's time zone."""
+    local = zone(contract.schedule.time_zone)
+    first, last = (at.astimezone(local).date() for at in (live.start, live.end - _MICROSECOND))
+    return f"{first} to {last}"
+
+
+def _for_part(item: Mapping[str, Any], period: Period, live: Period) -> dict[str, Any]:
+    """What differs where the contract is live for a part of the period: free units and the minimum fee are those of the
+    part, by elapsed time; tiers begin anew. Fees are reduced where they are charged."""
+    if live == period:
+        return {}
+    part, whole = live.end - live.start, period.end - period.start
+    minimum = item.get("min_fee")
+    return {
+        "included_free": prorate(item["included_free"], part, whole, _FREE_UNITS_PLACES),
+        **({} if minimum is None else {"min_fee": prorate(minimum, part, whole, _PRICE_PLACES)}),
+    }
 
 
 def _fee(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,6 +203,7 @@ def _usage(price: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "USAGE",
         "description": price["unitName"],
         "unit": price["unit"],
+        **price_columns(price),
         "aggregation": price["aggregation"],
         "event_field": price["eventField"],
         "filters": json.dumps(price["filters"], sort_keys=True) if price["filters"] else None,
@@ -172,6 +227,13 @@ def _usage(price: Mapping[str, Any]) -> dict[str, Any]:
         ]
         or None,
     }
+
+
+_PRICES = (
+    "block_size", "block_rate_basis", "min_fee", "per_event_fee", "per_event_min", "per_event_max", "tiers", "cap",
+    "cap_behavior", "minimum_spend", "maximum_spend", "unsupported",
+)  # fmt: skip
+"""What a trial is spared, besides rate and fee."""
 
 
 def _decimal(text: str | None) -> Decimal | None:

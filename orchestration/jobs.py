@@ -1,10 +1,14 @@
 """What can be run. Put here: jobs. Keep out: when (schedules.py, sensors.py)."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
+from sqlalchemy import Engine
 
 from assets._table import MONTHS
 from orchestration.checks import EVENT_TABLES
 from storage.lake import Lake
+from storage.services.subscription_upkeep import keep_up
 from transforms.frames import TABLES
 
 _EVENTS = dg.AssetSelection.assets(*EVENT_TABLES)
@@ -51,4 +55,21 @@ def maintain_lake() -> None:
     compact_tables()
 
 
-JOBS = [ingest, close_month, access_rights, maintain_lake]
+@dg.op
+def record_what_is_due(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
+    """Move on the subscriptions whose time has come; one that cannot be moved is named and tried again next time."""
+    done = keep_up(database, datetime.now(UTC))
+    context.log.info("%s subscriptions moved on", done.moved)
+    for subscription, why in done.stuck.items():
+        context.log.error("subscription %s could not be moved on: %s", subscription, why)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Begin, convert, change and end the subscriptions whose time has come, and revoke the keys of ended ones.",
+)
+def keep_subscriptions() -> None:
+    record_what_is_due()
+
+
+JOBS = [ingest, close_month, access_rights, maintain_lake, keep_subscriptions]

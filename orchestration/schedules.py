@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import dagster as dg
 from redis import Redis
+from sqlalchemy import Engine
 
-from orchestration.jobs import access_rights, close_month, ingest, maintain_lake
+from orchestration.jobs import access_rights, close_month, ingest, keep_subscriptions, maintain_lake
 from storage.drain import backlog
+from storage.services.subscription_upkeep import due
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 
@@ -45,4 +47,20 @@ maintain_nightly = dg.ScheduleDefinition(
     name="maintain_nightly", job=maintain_lake, cron_schedule="30 3 * * *", default_status=RUNNING
 )
 
-SCHEDULES = [ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly]
+
+@dg.schedule(job=keep_subscriptions, cron_schedule="*/5 * * * *", default_status=RUNNING)
+def keep_subscriptions_every_five_minutes(
+    context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Engine]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Record what happens to subscriptions by itself; where nothing is due no run starts."""
+    waiting = due(database, context.scheduled_execution_time)
+    if not waiting:
+        yield dg.SkipReason("No subscription is due for anything.")
+        return
+    context.log.info("%s subscriptions are due", len(waiting))
+    yield dg.RunRequest()
+
+
+SCHEDULES = [
+    ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, keep_subscriptions_every_five_minutes,
+]  # fmt: skip

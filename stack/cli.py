@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 import typer
 
 from stack.console import Commands
 
-COMMAND_FILES = ("lifecycle", "demo", "apply", "ingest", "bill", "invoices", "sql")
+COMMAND_FILES = (
+    "lifecycle",
+    "demo",
+    "apply",
+    "export",
+    "schema",
+    "ingest",
+    "bill",
+    "invoices",
+    "sql",
+    "audit",
+)
 """In the order `aforo --help` shows them."""
 
 app = typer.Typer(
@@ -25,5 +35,4 @@ app = typer.Typer(
 )
 
 for _name in COMMAND_FILES:
-    if find_spec(f"stack.commands.{_name}") is not None:
-        import_module(f"stack.commands.{_name}").register(app)
+    import_module(f"stack.commands.{_name}").register(app)

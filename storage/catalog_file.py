@@ -1,4 +1,4 @@
-"""Catalog files. Put here: decoding YAML without losing anything. Keep out: what the fields mean (domain.catalog).
+"""Catalog files. Put here: YAML in and out without losing anything. Keep out: what the fields mean (domain.catalog).
 
 YAML's conveniences cost money: a float would round a price, a repeated key would silently win, `2023-11-01` would become a
 date in no time zone. So numbers with a point become Decimals, days stay text, and repeated keys are refused.
@@ -7,7 +7,7 @@ date in no time zone. So numbers with a point become Decimals, days stay text, a
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import yaml
 
 from domain.errors import PermanentFailure
 
+_ENDLESS = 2**30
 _PLAIN_WHOLE = re.compile(r"[+-]?(0|[1-9][0-9_]*)")
 
 
@@ -26,7 +27,7 @@ class UnreadableCatalog(PermanentFailure):
     exit_code = 2
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """SafeLoader that keeps numbers exact and days as text."""
 
 
@@ -75,3 +76,38 @@ def load_document(path: Path) -> Any:
         raise UnreadableCatalog(f"{path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UnreadableCatalog(f"{path}: is not YAML: {error}") from None
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """SafeDumper without references between equal parts. Text that looks like a number is quoted, so it stays exact."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def dump_document(document: Mapping[str, Any], comments: Mapping[str, Mapping[str, str]]) -> str:
+    """The document as YAML, in its own order; small objects on one line. comments: section, identifier (`key`) to what is
+    said above that item."""
+    return "\n".join(_section(name, value, comments.get(name, {})) for name, value in document.items())
+
+
+def _section(name: str, value: Any, comments: Mapping[str, str]) -> str:
+    if not comments:
+        return _yaml({name: value})
+    items = [
+        (f"# {comments[item['key']]}\n" if item["key"] in comments else "") + _yaml([item]) for item in value
+    ]
+    return f"{name}:\n" + "".join(items)
+
+
+def _yaml(value: Any) -> str:
+    return str(
+        yaml.dump(
+            value,
+            Dumper=_Dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=None,
+            width=_ENDLESS,
+        )
+    )

@@ -42,9 +42,11 @@ def sqlalchemy_url(url: str) -> str:
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def make_engine(url: str, *, pool_size: int = 5) -> Engine:
+def make_engine(url: str, *, pool_size: int = 5, max_overflow: int = 10) -> Engine:
     """A new engine; connections are tried before use, because PostgreSQL may have been restarted. Caller disposes."""
-    return create_engine(sqlalchemy_url(url), pool_size=pool_size, pool_pre_ping=True)
+    return create_engine(
+        sqlalchemy_url(url), pool_size=pool_size, max_overflow=max_overflow, pool_pre_ping=True
+    )
 
 
 @lru_cache(maxsize=8)

@@ -18,6 +18,29 @@ def operator_token(home: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
+def sealing_key(home: Path) -> bytes:
+    """The 32 bytes that secrets at rest are sealed with; made on first use."""
+    path = _folder(home) / "sealing_key"
+    with suppress(FileExistsError):
+        _write_new(path, secrets.token_hex(32))
+    return bytes.fromhex(path.read_text(encoding="utf-8"))
+
+
+def write_new_secret(home: Path, name: str, content: str) -> Path:
+    """Write a secret that is not there yet. Raises FileExistsError."""
+    path = _folder(home) / name
+    _write_new(path, content)
+    return path
+
+
+def replace_secret(home: Path, name: str, content: str) -> Path:
+    """Write a secret over the one that is there, whole or not at all."""
+    path = _folder(home) / name
+    fresh = path.with_name(f".{name}.{os.getpid()}.{secrets.token_hex(4)}")
+    _write_new(fresh, content)
+    return fresh.replace(path)
+
+
 def remember_key_secrets(home: Path, tenant_id: str, by_name: Mapping[str, str]) -> Path:
     """Add API key secrets to `secrets/keys.json`, {tenant: {key name: secret}}; returns where that is."""
     path = _folder(home) / "keys.json"

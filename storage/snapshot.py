@@ -1,5 +1,5 @@
-"""Rights and counters between PostgreSQL, Redis and the lake. Put here: publishing all rights, reading all counters as
-frames. Keep out: what rights mean (storage/repositories/rights.py), what drift is (transforms/drift.py)."""
+"""Rights and counters between PostgreSQL, Redis and the lake. Put here: periods and counters as frames. Keep out: publishing
+rights (rights_publishing.py), what drift is (transforms/drift.py)."""
 
 from __future__ import annotations
 
@@ -8,29 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from redis import Redis
-from sqlalchemy import Engine, select
 
 from domain.access import TenantRights
 from storage import hot_state
-from storage.database import session_scope
-from storage.repositories.rights import tenant_rights
-from storage.tables.tenants import TenantRow
 from transforms.drift import COUNTERS, PERIODS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def publish_all(database: Engine, redis: Redis, *, as_of: datetime) -> list[TenantRights]:
-    """Make every tenant's hot state anew; a tenant at a time, so that memory is bounded by the largest."""
-    with session_scope(database) as session:
-        tenants = list(session.scalars(select(TenantRow.id).order_by(TenantRow.id)))
-    published = []
-    for tenant in tenants:
-        with session_scope(database) as session:
-            rights = tenant_rights(session, tenant, as_of)
-        hot_state.publish(redis, rights)
-        published.append(rights)
-    return published
 
 
 def periods_of(all_rights: Iterable[TenantRights]) -> pl.DataFrame:

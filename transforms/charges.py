@@ -65,7 +65,7 @@ def charge(billable: nw.Expr, event_charges: nw.Expr, tier_count: int) -> nw.Exp
     """What `billable` units cost, unrounded Decimal(38,21), by each row's terms in columns model, rate,
     flat_amount, block_size, block_rate_basis, min_fee and those of `price_columns`.
 
-    No value, or a negative one, costs 0, except FLAT_RATE's amount and PERCENTAGE's floor. `event_charges`,
+    No value, or a negative one, costs 0, except FLAT_RATE's amount and the floor `min_fee`. `event_charges`,
     where not null, replaces PERCENTAGE's share of the total. Null: the terms lack the price, never the same
     as 0.
     """
@@ -73,10 +73,9 @@ def charge(billable: nw.Expr, event_charges: nw.Expr, tier_count: int) -> nw.Exp
     units = nw.when(billable > 0).then(billable).otherwise(nw.lit(0, dtype=_QUANTITY))
     offset, price, base = _band(units, tier_count)
     linear = base + (_whole_blocks(units) - offset) * price
-    share = nw.when(event_charges.is_null()).then(linear).otherwise(event_charges)
+    own = nw.when((model != "PERCENTAGE") | event_charges.is_null()).then(linear).otherwise(event_charges)
     floor = nw.col("min_fee").cast(_EXACT)
-    share = nw.when(share < floor).then(floor).otherwise(_at_least_zero(share))
-    usage = nw.when(model == "PERCENTAGE").then(share).otherwise(linear)
+    usage = nw.when(own < floor).then(floor).otherwise(_at_least_zero(own))
     return nw.when(model == "FLAT_RATE").then(nw.col("flat_amount").cast(_EXACT)).otherwise(usage)
 
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 import polars as pl
 
 from transforms.frames import ROLLOVERS
-from transforms.terms import LINE_ORDER, refuse
+from transforms.terms import LINE_ORDER
 
 
 def rollover(*, terms: pl.DataFrame) -> pl.DataFrame:
-    """ROLLOVERS: one row per due USAGE term; nothing is carried. Raises `UnsupportedTerms` for terms that
-    roll over."""
+    """ROLLOVERS: one row per due USAGE term; nothing is carried. Terms that roll over hold their customer
+    (transforms.terms.NOT_HONOURED)."""
     usage = terms.filter(pl.col("kind") == "USAGE").sort(LINE_ORDER)
-    refuse(usage, pl.col("rollover"), stage="Rollover", what="unused free units that carry over")
     return ROLLOVERS.conform(usage.with_columns(carried=pl.lit(0)))

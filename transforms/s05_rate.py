@@ -14,8 +14,8 @@ import polars as pl
 from domain.money import UnknownRounding
 from transforms.charges import charge, price_columns, tier_breakdown, tier_count
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
-from transforms.proration import PART, prorated
-from transforms.terms import LINE_KEY, LINE_ORDER, refuse
+from transforms.proration import prorated
+from transforms.terms import LINE_KEY, LINE_ORDER, not_honoured
 
 UNPRICED_ORDER = 1_000_000
 """Unpriced usage stands after everything that has a price."""
@@ -31,9 +31,8 @@ def rate(*, allowances: pl.DataFrame, usage_aggregates: pl.DataFrame, terms: pl.
     """RATED_LINES: a line for each due term, used or not, and an UNPRICED one for each aggregate nothing
     prices.
 
-    Raises `UnsupportedTerms` for charges in advance, `BadTiers`, `UnknownRounding`.
+    Lines whose terms cannot be honoured yet are UNPRICED with that problem. Raises `BadTiers`, `UnknownRounding`.
     """
-    refuse(terms, pl.col("billing_timing") != "ARREARS", stage="Rate", what="charges in advance")
     lines = [_usage_lines(allowances, terms), _fee_lines(terms), _unpriced_lines(usage_aggregates, terms)]
     return pl.concat(lines).sort(LINE_ORDER, nulls_last=True)
 
@@ -131,22 +130,11 @@ def _problem() -> pl.Expr:
     no_price = pl.format(
         "NO_PRICE: {} of plan {} v{} has model {} but not its price", *of_plan, pl.col("model")
     )
-    part = pl.format(
-        "PART_PERIOD: {} of plan {} v{} has free units, tiers or a minimum fee, which are not prorated yet, "
-        "and subscription {} was live for a part of the period only",
-        *of_plan,
-        pl.col("subscription_id"),
-    )
-    for_a_whole_period = (
-        (pl.col("included_free") > 0)
-        | (pl.col("min_fee") > 0).fill_null(False)
-        | pl.col("model").is_in(["GRADUATED", "VOLUME_TIERED"])
-    )
     return (
         pl.when(pl.col("charge").is_null())
         .then(no_price)
-        .when(PART & for_a_whole_period)
-        .then(part)
+        .when(not_honoured().is_not_null())
+        .then(not_honoured())
         .otherwise(pl.lit(None, dtype=TEXT))
     )
 

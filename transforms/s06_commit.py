@@ -2,14 +2,71 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 import polars as pl
 
-from transforms.frames import COMMITTED_LINES
-from transforms.terms import refuse
+from domain.money import allocate, prorate, round_money
+from transforms.frames import AMOUNT, COMMITTED_LINES
+from transforms.terms import LINE_KEY, LINE_ORDER
+
+_AGREED = ["month", "tenant_id", "subscription_id", "period_start", "active_start"]
+"""A spend is agreed for a subscription and a period; where the plan changes within it, for each stretch by itself."""
+_TERMS = ["period_end", "active_end", "exponent", "rounding", "minimum_spend", "maximum_spend"]
 
 
 def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
-    """COMMITTED_LINES: the lines unchanged. Raises `UnsupportedTerms` for a minimum or maximum spend."""
-    refuse(terms, pl.col("minimum_spend") > 0, stage="Commit", what="a minimum spend")
-    refuse(terms, pl.col("maximum_spend").is_not_null(), stage="Commit", what="a maximum spend")
-    return COMMITTED_LINES.conform(rated_lines.with_columns(commit_adjustment=pl.lit(0)))
+    """COMMITTED_LINES: the lines of a subscription and period that come to less than its minimum spend are topped up to it,
+    those that come to more than its maximum are cut to it.
+
+    A subscription that was live for a part of the period owes that part of the minimum, and pays at most that part of the
+    maximum, by elapsed time, rounded once. The adjustment is shared out by amount, largest remainder, ties to the first line;
+    where nothing was charged it stands on the first line. Lines with a problem are held, and left alone.
+    """
+    bounded = terms.filter(pl.col("minimum_spend").is_not_null() | pl.col("maximum_spend").is_not_null())
+    agreed = bounded.select(*LINE_KEY, "active_start", *_TERMS)
+    lines = rated_lines.filter(pl.col("problem").is_null()).select(
+        *LINE_KEY, "tenant_id", "subscription_id", "period_start", "line_order", "amount", "customer_id"
+    )
+    adjusted = [
+        (month, line, share)
+        for _, group in lines.join(agreed, on=LINE_KEY, how="inner").sort(LINE_ORDER).group_by(_AGREED)
+        for month, line, share in _shares(group.rows(named=True))
+    ]
+    schema: dict[str, Any] = {"month": pl.String, "line_id": pl.String, "commit_adjustment": AMOUNT}
+    adjustments = pl.DataFrame(adjusted, schema=schema, orient="row")
+    committed = rated_lines.join(adjustments, on=LINE_KEY, how="left", maintain_order="left")
+    return COMMITTED_LINES.conform(committed.with_columns(pl.col("commit_adjustment").fill_null(0)))
+
+
+def _shares(lines: list[dict[str, Any]]) -> list[tuple[str, str, Decimal]]:
+    """(month, line_id, adjustment) of each line of one subscription and stretch."""
+    first = lines[0]
+    amounts = [line["amount"] for line in lines]
+    adjustment = _adjustment(sum(amounts, Decimal(0)), first)
+    weights = [max(amount, Decimal(0)) for amount in amounts]
+    if not any(weights):
+        weights[0] = Decimal(1)
+    shares = allocate(adjustment, weights, first["exponent"])
+    return [(line["month"], line["line_id"], share) for line, share in zip(lines, shares, strict=True)]
+
+
+def _adjustment(charged: Decimal, agreed: dict[str, Any]) -> Decimal:
+    least, most = (_of_part(agreed[name], agreed) for name in ("minimum_spend", "maximum_spend"))
+    if least is not None and charged < least:
+        return least - charged
+    if most is not None and charged > most:
+        return most - charged
+    return Decimal(0)
+
+
+def _of_part(spend: Decimal | None, agreed: dict[str, Any]) -> Decimal | None:
+    if spend is None:
+        return None
+    part = prorate(
+        spend,
+        agreed["active_end"] - agreed["active_start"],
+        agreed["period_end"] - agreed["period_start"],
+    )
+    return round_money(part, agreed["exponent"], agreed["rounding"])

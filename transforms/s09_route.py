@@ -8,15 +8,14 @@ from hashlib import sha256
 import polars as pl
 
 from transforms.frames import ROUTED_LINES, TEXT
-from transforms.terms import refuse
 
 _CUSTOMER = ["month", "tenant_id", "customer_id"]
 
 
 def route(*, taxed_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     """ROUTED_LINES: a customer with any problem has all lines HELD, with all reasons; the others go to an
-    INVOICE, one per customer and currency. Raises `UnsupportedTerms` for modes other than POSTPAID."""
-    refuse(terms, pl.col("billing_mode") != "POSTPAID", stage="Route", what="prepaid or hybrid billing")
+    INVOICE, one per customer and currency. terms: how each pays; what is not POSTPAID has a problem since Rate."""
+    del terms
     reasons = (
         taxed_lines.filter(pl.col("problem").is_not_null())
         .group_by(_CUSTOMER)

@@ -1,5 +1,5 @@
-"""What the stages share about terms. Put here: picking the due ones, refusing what no stage can honour yet.
-Keep out: what the terms mean (each stage)."""
+"""What the stages share about terms. Put here: picking the due ones, and what no stage can honour yet: it holds the customer, or
+is refused. Keep out: what the terms mean (each stage)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,38 @@ from domain.errors import PermanentFailure
 
 LINE_KEY = ["month", "line_id"]
 LINE_ORDER = ["month", "tenant_id", "customer_id", "subscription_id", "line_order", "line_id"]
+
+_USAGE = pl.col("kind") == "USAGE"
+NOT_HONOURED: tuple[tuple[str, pl.Expr, pl.Expr], ...] = (
+    (
+        "QuotaCheck",
+        _USAGE & pl.col("cap").is_not_null() & (pl.col("cap_behavior").fill_null("BLOCK") != "CHARGE"),
+        pl.lit("a hard cap that blocks or ignores usage"),
+    ),
+    ("Rollover", _USAGE & pl.col("rollover"), pl.lit("unused free units that carry over")),
+    ("Rate", pl.col("billing_timing") != "ARREARS", pl.lit("charges in advance")),
+    ("Rate", pl.col("unsupported").is_not_null(), pl.col("unsupported")),
+    ("Route", pl.col("billing_mode") != "POSTPAID", pl.lit("prepaid or hybrid billing")),
+)
+"""(stage, which terms, what they ask for): terms that may be agreed, but not billed yet. Billing them as if they were not there
+would be wrong, so Rate puts the problem on their lines and Route holds the customer; all others go on."""
+
+
+def not_honoured() -> pl.Expr:
+    """On BILLING_TERMS: why the line cannot be billed yet; null: it can."""
+    of_plan = (pl.col("description"), pl.col("plan"), pl.col("plan_version"), pl.col("subscription_id"))
+    sentences = [
+        pl.when(where).then(
+            pl.format(
+                "TERMS_NOT_SUPPORTED: {} cannot honour {} yet: {} of plan {} v{} (subscription {})",
+                pl.lit(stage),
+                what,
+                *of_plan,
+            )
+        )
+        for stage, where, what in NOT_HONOURED
+    ]
+    return pl.coalesce(*sentences)
 
 
 class UnsupportedTerms(PermanentFailure):

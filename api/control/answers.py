@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a route's work has to say where the plain data will not do: with `meta`, or with its own status."""
+
+    data: Any
+    meta: dict[str, Any] = field(default_factory=dict)
+    status: int | None = None
 
 
 def success(data: Any, meta: dict[str, Any] | None = None) -> dict[str, Any]:
     """`{success, data, meta}`."""
     return {"success": True, "data": data, "meta": meta or {}}
-
-
-def page(items: Sequence[Any], *, number: int, size: int, total: int) -> dict[str, Any]:
-    """One page of a list; pages count from 0."""
-    pages = -(-total // size)
-    return success(list(items), {"page": number, "size": size, "totalElements": total, "totalPages": pages})
 
 
 def camel(fields: dict[str, Any]) -> dict[str, Any]:
@@ -34,8 +37,10 @@ def _value(value: Any) -> Any:
         return format(value, "f")
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, dict):
         return camel(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_value(item) for item in value]
     return value

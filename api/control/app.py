@@ -1,72 +1,117 @@
-"""The management door as an application. Put here: what it is made of, how failures become answers. Keep out: routes."""
+"""The management door as an application. Put here: what it is made of, the list of its nouns. Keep out: routes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from api import envelope
+from api.control import failures, openapi
+from api.control.accessors.routes import agent_routes, app_routes
+from api.control.api_keys.routes import api_key_routes
+from api.control.audit.routes import audit_routes
 from api.control.bill_runs.routes import bill_run_routes
+from api.control.billing_entities.routes import billing_entity_routes, provisioning_routes
+from api.control.calls import Door
+from api.control.coupons.routes import coupon_routes
+from api.control.customers.routes import customer_routes
 from api.control.health import health_routes
 from api.control.invoices.routes import invoice_routes
-from api.control.operator import Operators
+from api.control.metrics.routes import metric_routes
+from api.control.oauth.routes import oauth_routes
+from api.control.offerings.routes import offering_routes
+from api.control.operator_keys.routes import operator_key_routes
+from api.control.organization.routes import organization_routes
+from api.control.pages import page_routes
+from api.control.payments.routes import payment_gateway_routes, payment_method_routes
+from api.control.products.routes import product_routes
+from api.control.rateplans.routes import rate_limit_routes, rate_plan_routes
+from api.control.rates import RateLimit
 from api.control.settings import ControlSettings
-from api.problems import FieldError, Problem
-from domain.errors import AforoError, TransientFailure
+from api.control.subscriptions.routes import dunning_routes, subscription_routes, subscription_upkeep_routes
+from api.control.teams.routes import team_routes
+from api.control.tenants.routes import tenant_routes
+from api.control.wallets.routes import debit_routes, wallet_routes
+from api.control.webhook_sources.routes import webhook_source_routes
 from storage.database import make_engine
+from storage.rights_flow import RightsFlow
 
-STATUS_OF = {
-    "INVOICE_NOT_FOUND": 404,
-    "BILL_RUN_NOT_FOUND": 404,
-    "INVOICE_STATE_CONFLICT": 409,
-    "BILL_RUN_IN_PROGRESS": 409,
-    "BILL_RUN_NOT_STARTABLE": 409,
-    "NOT_A_MONTH": 422,
-}
-"""The status of each failure that is the caller's to solve."""
+THREADS = 40
+"""Requests that are worked on at once: the size of the pool FastAPI runs plain functions in."""
+
+ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
+    api_key_routes,
+    oauth_routes,
+    invoice_routes,
+    bill_run_routes,
+    rate_plan_routes,
+    rate_limit_routes,
+    offering_routes,
+    operator_key_routes,
+    audit_routes,
+    product_routes,
+    metric_routes,
+    subscription_routes,
+    subscription_upkeep_routes,
+    dunning_routes,
+    coupon_routes,
+    wallet_routes,
+    debit_routes,
+    payment_gateway_routes,
+    payment_method_routes,
+    webhook_source_routes,
+    tenant_routes,
+    billing_entity_routes,
+    provisioning_routes,
+    customer_routes,
+    team_routes,
+    app_routes,
+    agent_routes,
+    organization_routes,
+)
+"""The nouns of this door, one entry each."""
 
 
 def create_app(settings: ControlSettings) -> FastAPI:
     """The door over one database. It connects with the first request, not now."""
-    engine = make_engine(settings.database_url)
+    # A connection for every thread, since each needs one at a time; idle ones beyond a dozen are given back.
+    engine = make_engine(settings.database_url, pool_size=12, max_overflow=THREADS - 12)
     docs = settings.home / "data-docs"
     docs.mkdir(parents=True, exist_ok=True)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        flow = RightsFlow(settings.database_url, settings.redis_url) if settings.redis_url else None
+        if flow:
+            flow.start()
         yield
+        if flow:
+            flow.stop()
         engine.dispose()
 
-    app = FastAPI(title="Aforo control", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    operators = Operators(engine, settings.home)
-    app.include_router(health_routes(engine, settings.redis_url))
-    app.include_router(invoice_routes(engine, operators))
-    app.include_router(bill_run_routes(engine, operators))
+    app = FastAPI(
+        title="Aforo control",
+        version="1",
+        lifespan=lifespan,
+        openapi_url="/v3/api-docs",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    door = Door(engine, settings.home, settings.redis_url)
+    routers = [
+        health_routes(engine, settings.redis_url),
+        *(routes(door) for routes in ROUTES),
+        page_routes(app),
+    ]
+    for router in routers:
+        app.include_router(router)
     app.mount("/data-docs", StaticFiles(directory=docs, html=True), name="data-docs")
-    app.add_exception_handler(AforoError, _failure)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    failures.install(app, [route for router in routers for route in router.routes])
+    openapi.install(app)
+    app.add_middleware(RateLimit, limit=settings.requests_per_minute)
     envelope.install(app)
     return app
-
-
-async def _failure(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AforoError)
-    if isinstance(error, TransientFailure):
-        raise Problem(503, str(error), code=error.code, headers={"Retry-After": "1"}) from error
-    raise Problem(STATUS_OF.get(error.code, 422), str(error), code=error.code) from error
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    fields = [FieldError(_path(each["loc"]), each["msg"], each["type"]) for each in error.errors()]
-    malformed = any(field.code == "json_invalid" for field in fields)
-    detail = "; ".join(f"{field.field}: {field.message}" for field in fields)
-    raise Problem(400 if malformed else 422, detail, errors=() if malformed else fields) from None
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if part != "body") or "body"

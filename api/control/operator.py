@@ -1,42 +1,101 @@
-"""Who may manage, and whom. Put here: the operator's token and the tenant it acts for. Keep out: API keys (the edge's)."""
+"""Who is at the management door, and for which tenant. Put here: proving it. Keep out: what roles may do (roles.py), API keys."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import Header
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
+from api.control.roles import Area, may, those_who_may
 from api.problems import Problem
+from domain.actor import OPERATOR, Actor
 from storage.database import session_scope
-from storage.repositories.catalog import CatalogRepository
+from storage.repositories.operator_keys import Holder, holder_of
 from storage.secret_files import operator_token
+from storage.tables.tenants import TenantRow
+
+CUSTOMERS_KEYS = ("sk_live_", "sk_test_")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, for which tenant (empty: for the installation)."""
+
+    tenant_id: str
+    actor: Actor
 
 
 class Operators:
-    """`tenant` is what routes depend on: it lets operators in and says which tenant a request is about."""
+    """Lets operators in: with the installation's own token, or with a key of their tenant."""
 
     def __init__(self, engine: Engine, home: Path) -> None:
         self._engine = engine
-        self._token = operator_token(home)
+        self._token = operator_token(home).encode()
 
-    def tenant(
-        self,
-        authorization: Annotated[str | None, Header()] = None,
-        x_tenant_id: Annotated[str | None, Header()] = None,
-    ) -> str:
-        """The tenant's id. Raises Problem: 401 without the token, 400 without X-Tenant-Id, 404 for an unknown tenant."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            token.strip().encode(), self._token.encode()
-        ):
-            detail = "Send `Authorization: Bearer <operator token>`; it is in secrets/operator_token of the data folder."
-            raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
-        if not x_tenant_id:
-            raise Problem(400, "X-Tenant-Id: is missing; it says which tenant the request is about")
+    def admit(self, headers: Mapping[str, str], area: Area, *, change: bool) -> Caller:
+        """Who calls. Raises Problem: 401 without a good key, 400 or 404 for a tenant that is not named or does not exist, 403 for
+        another key's tenant or what the role may not do."""
+        token = _bearer(headers.get("authorization"))
+        wanted = headers.get("x-tenant-id", "").strip()
+        if hmac.compare_digest(token, self._token):
+            return Caller(self._tenant(wanted, area), OPERATOR)
+        holder = self._holder(token)
+        if area is Area.TENANTS:
+            raise _forbidden(
+                "Tenants are managed with the installation's own operator token, not with a key of a tenant."
+            )
+        if wanted and wanted != holder.tenant_id:
+            raise _forbidden(f"X-Tenant-Id: {wanted!r} is not the tenant of this operator key; leave it out.")
+        if not may(holder.role, area, change=change):
+            verb = "change" if change else "read"
+            right = ", ".join(those_who_may(area, change=change))
+            raise _forbidden(f"A key with the role {holder.role} may not {verb} {area.lower()}; {right} may.")
+        return Caller(holder.tenant_id, Actor(holder.key_id, holder.role))
+
+    def _tenant(self, wanted: str, area: Area) -> str:
+        if area is Area.TENANTS:
+            return ""
+        if not wanted:
+            raise Problem(
+                400, "X-Tenant-Id: is missing; it says which tenant the request is about", code="BAD_REQUEST"
+            )
         with session_scope(self._engine) as session:
-            if CatalogRepository(session, x_tenant_id).tenant() is None:
-                raise Problem(404, f"X-Tenant-Id: {x_tenant_id!r} is no tenant")
-        return x_tenant_id
+            query = select(TenantRow.id).where(TenantRow.id == wanted, TenantRow.archived_at.is_(None))
+            if session.scalar(query) is None:
+                raise Problem(404, f"X-Tenant-Id: {wanted!r} is no tenant", code="TENANT_NOT_FOUND")
+        return wanted
+
+    def _holder(self, token: bytes) -> Holder:
+        secret = token.decode("latin-1")
+        if secret.startswith(CUSTOMERS_KEYS):
+            raise _unauthorized(
+                "This is a customer's API key: it is for metering and access. Here an operator key (afo_…) is due."
+            )
+        holder = None
+        if secret.startswith("afo_") and secret.isascii() and "\0" not in secret:
+            with session_scope(self._engine) as session:
+                holder = holder_of(session, secret, datetime.now(UTC))
+        if holder is None:
+            raise _unauthorized("This operator key does not exist, has expired or was revoked.")
+        return holder
+
+
+def _bearer(authorization: str | None) -> bytes:
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise _unauthorized(
+            "Send `Authorization: Bearer afo_…`: an operator key, or the token in secrets/operator_token of the data folder."
+        )
+    return token.strip().encode("latin-1", "replace")
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, detail, code="UNAUTHORIZED", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _forbidden(detail: str) -> Problem:
+    return Problem(403, detail, code="FORBIDDEN")

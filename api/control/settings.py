@@ -10,17 +10,21 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ControlSettings:
-    """home: the data folder (operator token, data docs). redis_url: None leaves Redis out of the health answer."""
+    """home: the data folder (operator token, data docs). redis_url: None leaves Redis out of the health answer.
+
+    requests_per_minute: with one operator key."""
 
     database_url: str
     home: Path
     redis_url: str | None = None
     host: str = "127.0.0.1"
     port: int = 8788
+    requests_per_minute: int = 6000
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> ControlSettings:
-        """Settings from AFORO_DATABASE_URL (required), AFORO_HOME, AFORO_REDIS_URL, AFORO_CONTROL_HOST, AFORO_CONTROL_PORT."""
+        """Settings from AFORO_DATABASE_URL (required), AFORO_HOME, AFORO_REDIS_URL, AFORO_CONTROL_HOST, AFORO_CONTROL_PORT,
+        AFORO_CONTROL_RATE."""
         found = os.environ if env is None else env
         return cls(
             database_url=found["AFORO_DATABASE_URL"],
@@ -28,4 +32,5 @@ class ControlSettings:
             redis_url=found.get("AFORO_REDIS_URL"),
             host=found.get("AFORO_CONTROL_HOST", cls.host),
             port=int(found.get("AFORO_CONTROL_PORT", cls.port)),
+            requests_per_minute=int(found.get("AFORO_CONTROL_RATE", cls.requests_per_minute)),
         )

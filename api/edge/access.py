@@ -12,7 +12,7 @@ from api.edge.auth import authenticate, require_tenant
 from api.edge.bodies import decode_object, read_body
 from api.edge.service import EdgeService
 from api.problems import FieldError, Problem
-from domain.access import CustomerRights, KeyRecord
+from domain.access import ACCESS, CustomerRights, KeyRecord
 from domain.entitlement import Decision, Grant, decide, decide_one, grants_of, summary
 from domain.instant import iso
 from domain.usage import CUSTOMER_NAMES
@@ -36,7 +36,7 @@ def add_access_routes(app: FastAPI, service: EdgeService) -> None:
     @app.post("/v1/canAccess", tags=["access"], response_model=None, openapi_extra={"requestBody": body})
     async def can_access(request: Request) -> Response:
         """May this customer use this feature now? Usage counts as soon as its event is accepted; nothing is reserved."""
-        key = await authenticate(service, request)
+        key = await authenticate(service, request, ACCESS)
         asked = decode_object(await read_body(request, _BODY_LIMIT))
         require_tenant(key, _first(asked, ("tenantId", "tenant_id")), "tenantId")
         wanted = _first(asked, _FEATURE_NAMES)
@@ -50,7 +50,7 @@ def add_access_routes(app: FastAPI, service: EdgeService) -> None:
     @app.get("/v1/entitlements", tags=["access"], response_model=None)
     async def entitlements(request: Request) -> Response:
         """Everything this customer may use, with quotas and what is left of them."""
-        key = await authenticate(service, request)
+        key = await authenticate(service, request, ACCESS)
         query = dict(request.query_params)
         require_tenant(key, _first(query, ("tenantId", "tenant_id")), "tenantId")
         customer = _customer(key, _first(query, CUSTOMER_NAMES))

@@ -12,6 +12,7 @@ from api.edge.bodies import batch_texts, read_body
 from api.edge.intake import Outcome, take_in
 from api.edge.service import EdgeService
 from api.problems import FieldError, Problem
+from domain.access import METER
 from domain.usage import CUSTOMER_MISMATCH, IDEMPOTENCY_CONFLICT, QUANTITY_NAMES
 
 _BATCH_PATHS = ("/v1/ingest/batch", "/v1/ingest/events", "/v1/ingest/events/batch", "//v1/ingest/batch")
@@ -59,7 +60,7 @@ async def _ingest(
     must_be_batch: bool = False,
     counts_as_one: bool = False,
 ) -> Response:
-    key = await authenticate(service, request)
+    key = await authenticate(service, request, METER)
     body = await read_body(request, service.settings.max_body_bytes)
     texts = batch_texts(body, service.settings.max_events)
     complete = _one if counts_as_one else None

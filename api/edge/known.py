@@ -43,7 +43,7 @@ class TenantView:
 class Known:
     """Hot state as this process knows it."""
 
-    def __init__(self, redis: Redis, *, fresh_for: float = 1.0) -> None:
+    def __init__(self, redis: Redis, *, fresh_for: float = 0.5) -> None:
         self._redis = redis
         self._fresh_for = fresh_for
         self._keys: dict[str, tuple[float, KeyRecord]] = {}

@@ -11,6 +11,7 @@ from redis.backoff import ConstantBackoff
 
 from api.edge.known import Known
 from api.edge.settings import EdgeSettings
+from api.edge.tokens import Tokens
 from storage import event_log
 
 _DURABILITY_SECONDS = 10.0
@@ -33,6 +34,7 @@ class EdgeService:
         )
         self.redis = Redis.from_pool(pool)
         self.known = Known(self.redis, fresh_for=settings.fresh_seconds)
+        self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.salt = secrets.token_hex(8)
         self._announced: set[str] = set()
         self._wait = False

@@ -19,8 +19,13 @@ def problems_across(
     """
     yield from _units(asked, whole)
     yield from _products(asked, whole)
+    yield from _product_names(asked, whole)
     yield from _plans(asked, whole)
     yield from _offerings(asked, whole)
+    for index, coupon in enumerate(asked.coupons.values()):
+        for code in coupon.applies_to:
+            if code not in whole.offerings:
+                yield _unknown(f"coupons[{index}].appliesTo", code, "offering")
     yield from _subscriptions(asked, whole)
     yield from _overlaps(asked, whole, priced)
     for index, key in enumerate(asked.keys.values()):
@@ -48,6 +53,22 @@ def _products(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
         for at, unit in enumerate(product.units):
             if unit not in whole.units:
                 yield _unknown(f"products[{index}].units[{at}]", unit, "unit")
+            elif whole.units[unit].status == "ARCHIVED":
+                what = f"{unit!r} is archived; restore it first (status ACTIVE)"
+                yield FieldProblem(f"products[{index}].units[{at}]", what)
+
+
+def _product_names(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
+    """Two products on offer must not share a name, whatever the case; an archived one has given its name up."""
+    named: dict[str, set[str]] = {}
+    for product in whole.products.values():
+        if product.status != "ARCHIVED":
+            named.setdefault(product.name.lower(), set()).add(product.key)
+    for index, product in enumerate(asked.products.values()):
+        others = named.get(product.name.lower(), set()) - {product.key}
+        if others and product.status != "ARCHIVED":
+            what = f"{product.name!r} is already the name of product {min(others)!r}; choose another"
+            yield FieldProblem(f"products[{index}].name", what)
 
 
 def _plans(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
@@ -60,14 +81,15 @@ def _plans(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
 def _offerings(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
     for index, offering in enumerate(asked.offerings.values()):
         path = f"offerings[{index}]"
-        plan = whole.plans.get(offering.plan)
-        if plan is None:
-            yield _unknown(f"{path}.ratePlan", offering.plan, "rate plan")
-        elif plan.currency != offering.currency:
-            yield FieldProblem(
-                f"{path}.currency",
-                f"{offering.currency} is not {plan.currency}, the currency of plan {plan.key!r}",
-            )
+        for at, key in enumerate(offering.plans):
+            plan = whole.plans.get(key)
+            if plan is None:
+                yield _unknown(f"{path}.ratePlanIds[{at}]" if at else f"{path}.ratePlan", key, "rate plan")
+            elif plan.currency != offering.currency:
+                yield FieldProblem(
+                    f"{path}.currency",
+                    f"{offering.currency} is not {plan.currency}, the currency of plan {plan.key!r}",
+                )
         for at, feature in enumerate(offering.features):
             if feature.unit is not None and feature.unit not in whole.units:
                 yield _unknown(f"{path}.entitlements[{at}].unit", feature.unit, "unit")

@@ -16,6 +16,8 @@ from domain.errors import PermanentFailure
 
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_HALF = re.compile("[\ud800-\udfff]")
+"""A lone surrogate: what a cut emoji leaves. No database takes it."""
 PRICE_PLACES, PRICE_BELOW = 12, Decimal(10) ** 12
 QUANTITY_PLACES, QUANTITY_BELOW = 9, Decimal(10) ** 17
 T = TypeVar("T")
@@ -69,7 +71,7 @@ class Fields:
 
     def at(self, name: str) -> str:
         """The path of a field."""
-        return f"{self.path}.{name}" if self.path else name
+        return f"{self.path}.{name}" if self.path and name else self.path or name
 
     def has(self, *names: str) -> bool:
         """Whether one of these fields carries a value."""
@@ -97,8 +99,9 @@ class Fields:
         if isinstance(value, bool | float) or not isinstance(value, str | int | Decimal):
             raise FieldProblem(self.at(name), f"{shown(value)} is not text")
         found = str(value).strip()
-        if not found or "\0" in found or len(found) > 512:
-            raise FieldProblem(self.at(name), "must have 1 to 512 characters, none of them NUL")
+        if not found or "\0" in found or len(found) > 512 or _HALF.search(found):
+            what = "must have 1 to 512 characters, none of them NUL or half of one"
+            raise FieldProblem(self.at(name), what)
         return found
 
     def key(self, *names: str) -> str:

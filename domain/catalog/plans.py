@@ -1,4 +1,5 @@
-"""Rate plans. Put here: what a plan charges, how it is read, and its frozen content. Keep out: charging (domain.pricing).
+"""Rate plans. Put here: what a plan charges, and its frozen content. Keep out: reading one (plan_reading.py), its wire form
+(plan_documents.py), charging (domain.pricing).
 
 A published version is the plan's content frozen with the definitions of its units; subscriptions pin one, so neither a new
 price nor a renamed unit changes what was agreed.
@@ -9,38 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from domain.catalog.fields import FieldProblem, Fields, TermsNotSupported, required
+from domain.catalog.plan_terms import (
+    Commitment,
+    DimensionPrice,
+    DimensionPricing,
+    RateLimit,
+    Rollover,
+)
 from domain.catalog.units import Unit
-from domain.money import EXPONENTS
 from domain.quantity import plain
 
 MODELS = ("PER_UNIT", "FLAT_RATE", "PERCENTAGE", "INCLUDED_QUOTA", "GRADUATED", "VOLUME_TIERED")
 TIERED = ("GRADUATED", "VOLUME_TIERED")
-_PERCENTAGE_ONLY = {
-    "minFee": "min_fee", "perEventFee": "per_event_fee", "perEventMin": "per_event_min", "perEventMax": "per_event_max",
-}  # fmt: skip
-_BELONGS_TO = {
-    "tiers": TIERED,
-    "blockSize": ("INCLUDED_QUOTA",),
-    "blockRateBasis": ("INCLUDED_QUOTA",),
-    "flatRate": ("FLAT_RATE",),
-    "ratePercent": ("PERCENTAGE",),
-    "includedFree": tuple(model for model in MODELS if model != "FLAT_RATE"),
-    **dict.fromkeys(_PERCENTAGE_ONLY, ("PERCENTAGE",)),
-}
-_NOT_YET = {
-    "minimumSpend": "a minimum spend", "minSpend": "a minimum spend", "maximumSpend": "a maximum spend",
-    "maxSpend": "a maximum spend", "commitment": "a commitment", "coupons": "a coupon", "discounts": "a discount",
-    "tax": "tax", "taxCode": "tax", "dimensionPricing": "a price by dimension",
-}  # fmt: skip
-_NOT_YET_OF_UNIT = {
-    "cap": "a usage cap", "limit": "a usage cap", "hardLimit": "a usage cap", "rollover": "rollover",
-    "rolloverLimit": "rollover", "dimensionPricing": "a price by dimension",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +39,11 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class UnitPrice:
-    """How a plan prices one unit. rate: per unit or block; for PERCENTAGE the fraction (0.025 is 2.5 %)."""
+    """How a plan prices one unit. rate: per unit or block; for PERCENTAGE the fraction (0.025 is 2.5 %).
+
+    limit: usage in a period beyond which `overage` says what happens: CHARGE (nothing special), BLOCK (refused at the edge,
+    and not billed if it slips through), IGNORE (let through, not billed). timing: of a flat amount, ARREARS or ADVANCE.
+    """
 
     unit: str
     model: str
@@ -68,11 +57,23 @@ class UnitPrice:
     per_event_min: Decimal | None = None
     per_event_max: Decimal | None = None
     tiers: tuple[Tier, ...] = ()
+    limit: Decimal | None = None
+    overage: str = "CHARGE"
+    rollover: Rollover | None = None
+    timing: str = "ARREARS"
+    dimensions: DimensionPricing | None = None
+
+    @property
+    def cap(self) -> Decimal | None:
+        """Usage beyond this is not charged; None: all of it is. Without a limit of its own, the free units are it."""
+        if self.overage == "CHARGE":
+            return None
+        return self.included_free if self.limit is None else self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class RatePlan:
-    """Prices of one or more units and a fee for each period, in one currency."""
+    """Prices of one or more units and fees, in one currency. products: which products it is made for (informative)."""
 
     key: str
     name: str
@@ -80,19 +81,48 @@ class RatePlan:
     description: str | None = None
     base_fee: Decimal | None = None
     prices: tuple[UnitPrice, ...] = ()
+    pricing_model: str | None = None
+    products: tuple[str, ...] = ()
+    base_fee_timing: str = "ARREARS"
+    setup_fee: Decimal | None = None
+    minimum_spend: Decimal | None = None
+    maximum_spend: Decimal | None = None
+    commitment: Commitment | None = None
+    rate_limit: RateLimit | None = None
+    dimensions: DimensionPricing | None = None
 
     def content(self, units: Mapping[str, Unit]) -> dict[str, Any]:
-        """The plan frozen with its units' definitions, as JSON: decimals are text."""
+        """The plan frozen with its units' definitions, as JSON: decimals are text. Terms that came with later releases stand
+        in it only where they are agreed, so that a version's hash does not depend on the release that made it."""
         return {
             "name": self.name,
             "currency": self.currency,
             "baseFee": _text(self.base_fee),
             "prices": [_price_content(price, units[price.unit]) for price in self.prices],
+            **_agreed(
+                {
+                    "pricingModel": self.pricing_model,
+                    "products": list(self.products),
+                    "baseFeeTiming": _unless(self.base_fee_timing, "ARREARS"),
+                    "setupFee": _text(self.setup_fee),
+                    "minimumSpend": _text(self.minimum_spend),
+                    "maximumSpend": _text(self.maximum_spend),
+                    "commitment": commitment_content(self.commitment),
+                    "rateLimit": rate_limit_content(self.rate_limit),
+                    "dimensionPricing": dimensions_content(self.dimensions),
+                }
+            ),
         }
+
+    def with_units(self, keys: Mapping[str, str]) -> RatePlan:
+        """The plan with each unit by its key. keys: unit keys by key and name, lower case; what is unknown stays as written."""
+        found = (replace(price, unit=keys.get(price.unit.lower(), price.unit)) for price in self.prices)
+        return replace(self, prices=tuple(found))
 
 
 def plan_of(key: str, description: str | None, content: Mapping[str, Any]) -> RatePlan:
     """The plan a version's content was made from."""
+    later = content.get
     return RatePlan(
         key=key,
         name=content["name"],
@@ -100,6 +130,15 @@ def plan_of(key: str, description: str | None, content: Mapping[str, Any]) -> Ra
         description=description,
         base_fee=_decimal(content["baseFee"]),
         prices=tuple(_price_of(price) for price in content["prices"]),
+        pricing_model=later("pricingModel"),
+        products=tuple(later("products", ())),
+        base_fee_timing=later("baseFeeTiming", "ARREARS"),
+        setup_fee=_decimal(later("setupFee")),
+        minimum_spend=_decimal(later("minimumSpend")),
+        maximum_spend=_decimal(later("maximumSpend")),
+        commitment=_commitment_of(later("commitment")),
+        rate_limit=_rate_limit_of(later("rateLimit")),
+        dimensions=_dimensions_of(later("dimensionPricing")),
     )
 
 
@@ -108,144 +147,48 @@ def content_hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def read_plan(fields: Fields, default_currency: str) -> RatePlan:
-    """Raises FieldProblem, TermsNotSupported."""
-    fields.refuse(_NOT_YET)
-    key = fields.key("key")
-    plan = RatePlan(
-        key=key,
-        name=fields.maybe_text("name") or key,
-        currency=fields.choice("currency", EXPONENTS, default_currency),
-        description=fields.maybe_text("description"),
-        base_fee=fields.price("baseFee"),
-        prices=tuple(_price(Fields(item, path)) for path, item in fields.items("metrics", "metricConfigs")),
-    )
-    fields.done()
-    seen: set[str] = set()
-    for index, price in enumerate(plan.prices):
-        if price.unit.lower() in seen:
-            raise FieldProblem(
-                f"{fields.path}.metrics[{index}].unit", f"{price.unit!r} is priced twice; price it once"
-            )
-        seen.add(price.unit.lower())
-    if not plan.prices and plan.base_fee is None:
-        raise FieldProblem(
-            fields.at("metrics"), "is missing, and so is baseFee; a plan must charge for something"
-        )
-    return plan
-
-
-def _price(fields: Fields) -> UnitPrice:
-    _refuse_unsupported(fields)
-    model = fields.choice("model", MODELS, "PER_UNIT")
-    _refuse_misplaced(fields, model)
-    price = UnitPrice(
-        unit=fields.key("unit", "metric", "metricName"),
-        model=model,
-        rate=_rate(fields, model),
-        flat_amount=(fields.price("flatRate", "flatFee") or Decimal(0)) if model == "FLAT_RATE" else None,
-        included_free=fields.quantity("includedFree") or Decimal(0),
-        tiers=_tiers(fields) if model in TIERED else (),
-        **_block(fields, model),
-        **_percentage(fields),
-    )
-    fields.done()
-    return price
-
-
-def _refuse_misplaced(fields: Fields, model: str) -> None:
-    """A field that means nothing for the model is a misunderstanding worth hearing of."""
-    for name, models in _BELONGS_TO.items():
-        if fields.raw(name)[1] and model not in models:
-            raise FieldProblem(
-                fields.at(name), f"means nothing for {model}; leave it out or choose another model"
-            )
-
-
-def _refuse_unsupported(fields: Fields) -> None:
-    fields.refuse(_NOT_YET_OF_UNIT)
-    if fields.choice("ovBehavior", ("CHARGE", "BLOCK", "IGNORE"), "CHARGE") != "CHARGE":
-        raise TermsNotSupported(fields.at("ovBehavior"), "anything but CHARGE beyond the included units")
-    if fields.choice("billingTiming", ("ARREARS", "ADVANCE"), "ARREARS") != "ARREARS":
-        raise TermsNotSupported(fields.at("billingTiming"), "a charge in ADVANCE")
-
-
-def _rate(fields: Fields, model: str) -> Decimal | None:
-    """The rate; for PERCENTAGE as a fraction, written `ratePercent: 2.5` or `rate: 0.025`."""
-    if model == "PERCENTAGE" and fields.has("ratePercent"):
-        if fields.has("rate"):
-            raise FieldProblem(fields.at("rate"), "says the same as ratePercent; write one of them")
-        percent = fields.price("ratePercent")
-        assert percent is not None
-        fraction = percent.scaleb(-2)
-        if int(fraction.as_tuple().exponent) < -12 and fraction != round(fraction, 12):
-            raise FieldProblem(fields.at("ratePercent"), f"{percent} has more than 10 decimal places")
-        return fraction
-    rate = fields.price("rate", "overageRate") if model == "INCLUDED_QUOTA" else fields.price("rate")
-    if model in (*TIERED, "FLAT_RATE"):
-        if rate:
-            where = "flatRate" if model == "FLAT_RATE" else "tiers"
-            raise FieldProblem(
-                fields.at("rate"), f"{rate} means nothing for {model}; write 0 and put prices in {where}"
-            )
+def commitment_content(agreed: Commitment | None) -> dict[str, Any] | None:
+    """As JSON; decimals are text."""
+    if agreed is None:
         return None
-    return required(fields, "rate", rate)
+    return {
+        "type": agreed.type,
+        "amount": plain(agreed.amount),
+        "trueUp": agreed.true_up,
+        "overageFactor": plain(agreed.overage_factor),
+        "termMonths": agreed.term_months,
+    }
 
 
-def _block(fields: Fields, model: str) -> dict[str, Any]:
-    size = fields.quantity("blockSize") or None
-    basis = fields.choice("blockRateBasis", ("PER_BLOCK", "PER_UNIT"), "PER_BLOCK")
-    return {"block_size": size, "block_rate_basis": basis} if size and model == "INCLUDED_QUOTA" else {}
+def rate_limit_content(limit: RateLimit | None) -> dict[str, Any] | None:
+    """As JSON."""
+    if limit is None:
+        return None
+    return {
+        "requests": limit.requests,
+        "windowSeconds": limit.window_seconds,
+        "burst": limit.burst,
+    }
 
 
-def _percentage(fields: Fields) -> dict[str, Any]:
-    found = {target: fields.price(name) for name, target in _PERCENTAGE_ONLY.items()}
-    per_event = [name for name in ("perEventFee", "perEventMin", "perEventMax") if fields.has(name)]
-    if per_event and fields.quantity("includedFree"):
-        raise FieldProblem(
-            fields.at("includedFree"), f"cannot be combined with {per_event[0]}: free units have no events"
-        )
-    least, most = found["per_event_min"], found["per_event_max"]
-    if least is not None and most is not None and least > most:
-        raise FieldProblem(fields.at("perEventMin"), f"{least} is above perEventMax {most}")
-    return found
+def dimensions_content(pricing: DimensionPricing | None) -> dict[str, Any] | None:
+    """As JSON; decimals are text."""
+    if pricing is None:
+        return None
+    return {
+        **_agreed({"field": pricing.field}),
+        "values": {
+            each.value: _agreed({"multiplier": _text(each.multiplier), "price": _text(each.price)})
+            for each in pricing.values
+        },
+    }
 
 
-def _tiers(fields: Fields) -> tuple[Tier, ...]:
-    """Bands written with `upTo`, or with `tierStart` and `tierEnd` (-1: open)."""
-    items = fields.items("tiers")
-    if not items:
-        raise FieldProblem(fields.at("tiers"), "is missing; write at least one tier, the last without upTo")
-    tiers: list[Tier] = []
-    for index, (path, item) in enumerate(items):
-        tier = _tier(
-            Fields(item, path), tiers[-1].up_to if tiers else Decimal(0), last=index == len(items) - 1
-        )
-        tiers.append(tier)
-    return tuple(tiers)
-
-
-def _tier(fields: Fields, above: Decimal | None, *, last: bool) -> Tier:
-    bound = "tierEnd" if fields.has("tierEnd", "tierStart") else "upTo"
-    fields.whole("sortOrder", 0, 10_000)
-    if fields.has("tierStart") and (start := fields.quantity("tierStart")) != above:
-        raise FieldProblem(fields.at("tierStart"), f"{start} is not {above}, where the tier before ends")
-    open_end = fields.raw("upTo", "tierEnd")[1] in (None, -1, "-1")
-    up_to = None if open_end else fields.quantity("upTo", "tierEnd")
-    if last and up_to is not None:
-        raise FieldProblem(
-            fields.at(bound), f"{plain(up_to)} ends the last tier; leave it open, so no usage is free"
-        )
-    if not last and up_to is None:
-        raise FieldProblem(fields.at(bound), "is missing; only the last tier is open")
-    if up_to is not None and above is not None and up_to <= above:
-        raise FieldProblem(
-            fields.at(bound), f"{plain(up_to)} is not above {plain(above)}; tier bounds must rise strictly"
-        )
-    price = required(fields, "unitPrice", fields.price("unitPrice", "unit_price"))
-    tier = Tier(up_to=up_to, unit_price=price, flat_fee=fields.price("flatFee") or Decimal(0))
-    fields.done()
-    return tier
+def rollover_content(rollover: Rollover | None) -> dict[str, Any] | None:
+    """As JSON; decimals are text."""
+    if rollover is None:
+        return None
+    return {"enabled": True, **_agreed({"cap": _text(rollover.cap)})}
 
 
 def _price_content(price: UnitPrice, unit: Unit) -> dict[str, Any]:
@@ -270,11 +213,20 @@ def _price_content(price: UnitPrice, unit: Unit) -> dict[str, Any]:
             {"upTo": _text(tier.up_to), "unitPrice": _text(tier.unit_price), "flatFee": _text(tier.flat_fee)}
             for tier in price.tiers
         ],
+        **_agreed(
+            {
+                "limit": _text(price.limit),
+                "ovBehavior": _unless(price.overage, "CHARGE"),
+                "rollover": rollover_content(price.rollover),
+                "billingTiming": _unless(price.timing, "ARREARS"),
+                "dimensionPricing": dimensions_content(price.dimensions),
+            }
+        ),
     }
 
 
 def _price_of(content: Mapping[str, Any]) -> UnitPrice:
-    tiers = content["tiers"]
+    later = content.get
     return UnitPrice(
         unit=content["unit"],
         model=content["model"],
@@ -289,9 +241,53 @@ def _price_of(content: Mapping[str, Any]) -> UnitPrice:
         per_event_max=_decimal(content["perEventMax"]),
         tiers=tuple(
             Tier(_decimal(tier["upTo"]), Decimal(tier["unitPrice"]), Decimal(tier["flatFee"]))
-            for tier in tiers
+            for tier in content["tiers"]
         ),
+        limit=_decimal(later("limit")),
+        overage=later("ovBehavior", "CHARGE"),
+        rollover=_rollover_of(later("rollover")),
+        timing=later("billingTiming", "ARREARS"),
+        dimensions=_dimensions_of(later("dimensionPricing")),
     )
+
+
+def _commitment_of(content: Mapping[str, Any] | None) -> Commitment | None:
+    if content is None:
+        return None
+    return Commitment(
+        content["type"],
+        Decimal(content["amount"]),
+        content["trueUp"],
+        Decimal(content["overageFactor"]),
+        content["termMonths"],
+    )
+
+
+def _rate_limit_of(content: Mapping[str, Any] | None) -> RateLimit | None:
+    if content is None:
+        return None
+    return RateLimit(content["requests"], content["windowSeconds"], content["burst"])
+
+
+def _rollover_of(content: Mapping[str, Any] | None) -> Rollover | None:
+    return None if content is None else Rollover(_decimal(content.get("cap")))
+
+
+def _dimensions_of(content: Mapping[str, Any] | None) -> DimensionPricing | None:
+    if content is None:
+        return None
+    values = content["values"].items()
+    priced = (DimensionPrice(v, _decimal(p.get("multiplier")), _decimal(p.get("price"))) for v, p in values)
+    return DimensionPricing(content.get("field"), tuple(sorted(priced, key=lambda each: each.value)))
+
+
+def _agreed(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """The terms that are agreed; absent ones leave no trace."""
+    return {name: value for name, value in terms.items() if value not in (None, [])}
+
+
+def _unless(value: str, default: str) -> str | None:
+    return None if value == default else value
 
 
 def _decimal(text: str | None) -> Decimal | None:

@@ -15,12 +15,15 @@ from stack.console import Exit, emit, err, out
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from domain.catalog.catalog import Catalog
     from domain.catalog.fields import CatalogRefused
+    from domain.catalog.pricing_warnings import Warning
     from storage.catalog_service import Change
     from storage.repositories.keys import IssuedKey
 
 SIGNS = {"create": "[green]+ create[/]", "change": "[yellow]~ change[/]", "unchanged": "[dim]= unchanged[/]"}
 _LONGEST_LIST = 40
+_BAD_INPUT = ("INVALID_FIELD", "DUPLICATE_METRIC")
 
 
 class RightsNotPublished(TransientFailure):
@@ -31,12 +34,14 @@ class RightsNotPublished(TransientFailure):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What applying a file did, or (dry run) would do. rights_version: of the tenant's hot state; None: not published."""
+    """What applying a file did, or (dry run) would do. rights_version: of the tenant's hot state; None: not published.
+    warnings: prices that are legal but odd, by path."""
 
     tenant_id: str
     changes: tuple[Change, ...]
     keys: tuple[IssuedKey, ...] = ()
     rights_version: int | None = None
+    warnings: tuple[tuple[str, Warning], ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -53,9 +58,10 @@ def apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Load a catalog: units, products, rate plans, offerings, customers, subscriptions, keys. Same file, no change.
+    """Load a catalog file: what is sold, at which prices, to whom. Same file, no change.
 
-    What the file does not mention stays. A contradiction is refused as a whole, naming the field (exit code 3).
+    What the file does not mention stays. A contradiction is refused as a whole, naming the field (exit code 3). `aforo export`
+    writes such a file, `aforo schema` says what one may hold.
     """
     from domain.catalog.fields import CatalogRefused
     from stack.settings import connected
@@ -71,7 +77,7 @@ def apply(
         )
     except CatalogRefused as refused:
         _report(refused, as_json)
-        bad_input = all(problem.code == "INVALID_FIELD" for problem in refused.problems)
+        bad_input = all(problem.code in _BAD_INPUT for problem in refused.problems)
         raise typer.Exit(Exit.USAGE if bad_input else Exit.REFUSED) from None
     if as_json:
         emit(_as_data(done, dry_run))
@@ -90,19 +96,28 @@ def apply_file(
     from storage.catalog_file import load_document
     from storage.catalog_service import apply_catalog, plan_changes
     from storage.database import session_scope
+    from storage.sealed import Seal
     from storage.secret_files import remember_key_secrets
 
     asked = read_catalog(load_document(file))
     tenant_id = asked.tenant.id
     with session_scope(database_url) as session:
         if dry_run:
-            return Applied(tenant_id, plan_changes(session, asked).changes)
-        plan, issued = apply_catalog(session, asked)
-        if issued:
+            return Applied(tenant_id, plan_changes(session, asked).changes, warnings=odd_prices(asked))
+        plan, issued = apply_catalog(session, asked, seal=Seal.of(home) if asked.sources else None)
+        named = {key.name: key.secret for key in issued if key.id not in asked.sources}
+        if named:
             # Before the commit: a secret without a key is harmless, a key without its secret is lost.
-            remember_key_secrets(home, tenant_id, {key.name: key.secret for key in issued})
+            remember_key_secrets(home, tenant_id, named)
     version = publish_rights(database_url, redis_url, tenant_id)
-    return Applied(tenant_id, plan.changes, tuple(issued), version)
+    return Applied(tenant_id, plan.changes, tuple(issued), version, odd_prices(asked))
+
+
+def odd_prices(asked: Catalog) -> tuple[tuple[str, Warning], ...]:
+    """(key of the plan, warning) for every price of the file that is legal but odd."""
+    from domain.catalog.pricing_warnings import warnings_of
+
+    return tuple((key, warning) for key, plan in asked.plans.items() for warning in warnings_of(plan))
 
 
 def publish_rights(database_url: str, redis_url: str, tenant_id: str) -> int:
@@ -110,15 +125,12 @@ def publish_rights(database_url: str, redis_url: str, tenant_id: str) -> int:
     from redis import Redis
     from redis.exceptions import RedisError
 
-    from storage.database import session_scope
-    from storage.hot_state import publish
-    from storage.repositories.rights import tenant_rights
+    from storage.database import engine_of
+    from storage.rights_publishing import publish_tenant
 
-    with session_scope(database_url) as session:
-        rights = tenant_rights(session, tenant_id, datetime.now(UTC))
     try:
         with Redis.from_url(redis_url) as redis:
-            return publish(redis, rights)
+            return publish_tenant(engine_of(database_url), redis, tenant_id, as_of=datetime.now(UTC))
     except RedisError as error:
         raise RightsNotPublished(
             f"The catalog of {tenant_id} is stored, but the edge could not be told ({error}); run the command again."
@@ -154,16 +166,24 @@ def _as_data(done: Applied, dry_run: bool) -> dict[str, Any]:
         ],
         "keys": [{"id": key.id, "name": key.name, "secret": key.secret} for key in done.keys],
         "rights_version": done.rights_version,
+        "warnings": [
+            {"plan": plan, "code": each.code, "field": each.field, "message": each.message}
+            for plan, each in done.warnings
+        ],
     }
 
 
 def _show(done: Applied, dry_run: bool) -> None:
+    from rich.markup import escape
+
     out.print(_table(done))
+    for plan, warning in done.warnings:
+        out.print(f"[yellow]![/] {plan} {escape(warning.field)}: {escape(warning.message)}", highlight=False)
     counts = ", ".join(f"{number} {action}" for action, number in done.counts.items())
     out.print(f"{counts}." + (" Dry run: nothing was changed." if dry_run else ""))
     if done.keys:
         out.print(
-            "New keys; their secrets are shown this once, and kept in secrets/keys.json of the data folder:"
+            "New keys; their secrets are shown this once, those of API keys kept in secrets/keys.json of the data folder:"
         )
         for key in done.keys:
             out.print(f"  {key.name}: {key.secret}", markup=False, highlight=False, soft_wrap=True)

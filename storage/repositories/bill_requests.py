@@ -10,7 +10,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from domain.errors import PermanentFailure
+from domain.actor import Actor
+from domain.errors import Conflict, NotFound
 from domain.period import parse_month
 from storage.repositories.audit import Audit
 from storage.tables.operations import BillRequestRow
@@ -18,7 +19,7 @@ from storage.tables.operations import BillRequestRow
 DONE = ("COMPLETED", "PARTIALLY_FAILED", "FAILED")
 
 
-class BillRequestNotFound(PermanentFailure):
+class BillRequestNotFound(NotFound):
     """No such request in this tenant; another tenant's looks the same."""
 
     code = "BILL_RUN_NOT_FOUND"
@@ -27,7 +28,7 @@ class BillRequestNotFound(PermanentFailure):
         super().__init__(f"bill run {request_id!r} does not exist")
 
 
-class BillRunInProgress(PermanentFailure):
+class BillRunInProgress(Conflict):
     """Another run of the tenant has not finished."""
 
     code = "BILL_RUN_IN_PROGRESS"
@@ -36,7 +37,7 @@ class BillRunInProgress(PermanentFailure):
         super().__init__(f"tenant {tenant_id!r} has a bill run under way; wait until it has finished")
 
 
-class BillRunNotStartable(PermanentFailure):
+class BillRunNotStartable(Conflict):
     """It was started before."""
 
     code = "BILL_RUN_NOT_STARTABLE"
@@ -50,10 +51,10 @@ class BillRunNotStartable(PermanentFailure):
 class BillRequests:
     """One tenant's requests: CREATED, then QUEUED for the sensor, RUNNING, and one of DONE."""
 
-    def __init__(self, session: Session, tenant_id: str, actor: str = "operator") -> None:
+    def __init__(self, session: Session, tenant_id: str, actor: str | Actor = "operator") -> None:
         self._session = session
         self._tenant_id = tenant_id
-        self._actor = actor
+        self._actor = actor if isinstance(actor, Actor) else Actor(actor)
 
     def create(
         self,
@@ -82,7 +83,7 @@ class BillRequests:
             auto_finalize=auto_finalize,
             notes=notes,
             idempotency_key=idempotency_key,
-            requested_by=self._actor,
+            requested_by=self._actor.id,
             status="CREATED",
             invoices_generated=0,
             customers_processed=0,

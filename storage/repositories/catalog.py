@@ -3,32 +3,33 @@ Keep out: customers and their contracts, what may change (domain.catalog)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, func, insert, select, tuple_
+from sqlalchemy import func, insert, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from domain.access import Feature, FilterCondition
-from domain.catalog.customers import BillingEntity, Tenant
+from domain.catalog.customers import Tenant
+from domain.catalog.issuers import BillingEntity
 from domain.catalog.offerings import Offering
 from domain.catalog.plans import RatePlan, content_hash, plan_of
-from domain.catalog.products import Product
+from domain.catalog.products import ARCHIVED, Product
 from domain.catalog.units import Unit
 from domain.terms import PlanTerms, plan_terms
+from storage.repositories.billing_entities import BillingEntities, entity_of
+from storage.repositories.offerings import offering_of, offering_values
+from storage.repositories.products import ProductRepository, product_of, product_values
+from storage.repositories.units import UnitRepository, unit_of, unit_values
 from storage.tables.base import Base
 from storage.tables.catalog import (
     OfferingRow,
     ProductRow,
-    ProductUnitRow,
     RatePlanRow,
     RatePlanVersionRow,
     UnitRow,
 )
-from storage.tables.tenants import BillingEntityRow, TenantRow
+from storage.tables.tenants import TenantRow
 
 Row = TypeVar("Row", bound=Base)
 
@@ -39,47 +40,31 @@ class CatalogRepository:
     def __init__(self, session: Session, tenant_id: str) -> None:
         self._session = session
         self._tenant_id = tenant_id
+        self._units = UnitRepository(session, tenant_id)
+        self._products = ProductRepository(session, tenant_id)
 
     def tenant(self) -> Tenant | None:
         """The tenant with its default issuer; None: there is no such tenant."""
         row = self._session.get(TenantRow, self._tenant_id)
         if row is None:
             return None
-        of_tenant = (BillingEntityRow.tenant_id == self._tenant_id, BillingEntityRow.is_default)
-        entity = self._session.scalars(select(BillingEntityRow).where(*of_tenant)).one()
-        issuer = BillingEntity(entity.id, entity.name, entity.invoice_prefix, entity.rounding)
+        entity = BillingEntities(self._session, self._tenant_id).default()
+        issuer = (
+            BillingEntity(base_currency=row.currency, time_zone=row.time_zone)
+            if entity is None
+            else entity_of(entity)
+        )
         return Tenant(row.id, row.name, row.currency, row.time_zone, issuer)
 
     def units(self) -> dict[str, Unit]:
-        return {
-            row.id: Unit(
-                key=row.id,
-                name=row.name,
-                aggregation=row.aggregation,
-                unit_label=row.unit_label,
-                event_field=row.event_field,
-                filters=tuple(FilterCondition(**condition) for condition in row.filters),
-                allow_negative=row.allow_negative,
-            )
-            for row in self._rows(UnitRow)
-        }
+        """Archived ones too: plans published before still name them."""
+        return {row.id: unit_of(row) for row in self._rows(UnitRow)}
 
     def products(self) -> dict[str, Product]:
-        units: dict[str, list[str]] = {}
-        links = select(ProductUnitRow).where(ProductUnitRow.tenant_id == self._tenant_id)
-        for link in self._session.scalars(links.order_by(ProductUnitRow.unit_id)):
-            units.setdefault(link.product_id, []).append(link.unit_id)
-        return {
-            row.id: Product(
-                row.id,
-                row.name,
-                row.type,
-                row.description,
-                tuple(units.get(row.id, [])),
-                json.dumps(row.details, sort_keys=True),
-            )
-            for row in self._rows(ProductRow)
-        }
+        """Archived ones too."""
+        rows = self._rows(ProductRow)
+        units = self._products.units_of([row.id for row in rows])
+        return {row.id: product_of(row, units[row.id]) for row in rows}
 
     def plans(self) -> dict[str, RatePlan]:
         """Each plan as its latest version says."""
@@ -111,21 +96,8 @@ class CatalogRepository:
         }
 
     def offerings(self) -> dict[str, Offering]:
-        return {
-            row.id: Offering(
-                code=row.id,
-                name=row.name,
-                plan=row.plan_id,
-                currency=row.currency,
-                type=row.type,
-                status=row.status,
-                billing_mode=row.billing_mode,
-                trial_days=row.trial_days,
-                description=row.description,
-                features=tuple(Feature(**feature) for feature in row.entitlements),
-            )
-            for row in self._rows(OfferingRow)
-        }
+        """Archived ones too: subscriptions may still run on them."""
+        return {row.id: offering_of(row) for row in self._rows(OfferingRow)}
 
     def save_tenant(self, tenant: Tenant) -> None:
         """The tenant and its default issuer, as they now are."""
@@ -135,54 +107,19 @@ class CatalogRepository:
             .values(id=tenant.id, **values)
             .on_conflict_do_update(index_elements=["id"], set_=values)
         )
-        entity = tenant.entity
-        for row in self._session.scalars(
-            select(BillingEntityRow).where(BillingEntityRow.tenant_id == tenant.id)
-        ):
-            row.is_default = False
-        self._session.flush()
-        self._save(
-            BillingEntityRow,
-            [
-                {
-                    "id": entity.code,
-                    "name": entity.name,
-                    "invoice_prefix": entity.invoice_prefix,
-                    "rounding": entity.rounding,
-                    "is_default": True,
-                }
-            ],
-        )
+        BillingEntities(self._session, tenant.id).save_default(tenant.entity)
 
     def save_units(self, units: Iterable[Unit]) -> None:
-        self._save(
-            UnitRow,
-            [
-                {
-                    "id": unit.key,
-                    "name": unit.name,
-                    "unit_label": unit.unit_label,
-                    "aggregation": unit.aggregation,
-                    "event_field": unit.event_field,
-                    "filters": [asdict(condition) for condition in unit.filters],
-                    "allow_negative": unit.allow_negative,
-                }
-                for unit in units
-            ],
-        )
+        """Raises UnitExists."""
+        saved = list(units)
+        for unit in saved:
+            self._save(UnitRow, [{"id": unit.key, **unit_values(unit), **_life(unit)}])
+        self._units.say(saved)
 
     def save_products(self, products: Iterable[Product]) -> None:
         for product in products:
-            values = {"name": product.name, "type": product.type, "description": product.description}
-            self._save(ProductRow, [{"id": product.key, "details": json.loads(product.details), **values}])
-            links = (ProductUnitRow.tenant_id == self._tenant_id, ProductUnitRow.product_id == product.key)
-            self._session.execute(delete(ProductUnitRow).where(*links))
-            rows = [
-                {"tenant_id": self._tenant_id, "product_id": product.key, "unit_id": unit}
-                for unit in product.units
-            ]
-            if rows:
-                self._session.execute(insert(ProductUnitRow), rows)
+            self._save(ProductRow, [{"id": product.key, **product_values(product), **_life(product)}])
+            self._products.link(product.key, product.units)
 
     def publish_plan(self, plan: RatePlan, content: dict[str, Any], version: int) -> None:
         """The plan, and its content as a new version; published versions stay as they are."""
@@ -200,27 +137,10 @@ class CatalogRepository:
     def save_plan(self, plan: RatePlan) -> None:
         """What may change without a new version: the description."""
         values = {"name": plan.name, "description": plan.description, "currency": plan.currency}
-        self._save(RatePlanRow, [{"id": plan.key, **values}])
+        self._save(RatePlanRow, [{"id": plan.key, "archived_at": None, **values}])
 
     def save_offerings(self, offerings: Iterable[Offering]) -> None:
-        self._save(
-            OfferingRow,
-            [
-                {
-                    "id": offering.code,
-                    "name": offering.name,
-                    "description": offering.description,
-                    "type": offering.type,
-                    "status": offering.status,
-                    "plan_id": offering.plan,
-                    "billing_mode": offering.billing_mode,
-                    "currency": offering.currency,
-                    "trial_days": offering.trial_days,
-                    "entitlements": [asdict(feature) for feature in offering.features],
-                }
-                for offering in offerings
-            ],
-        )
+        self._save(OfferingRow, [{"id": each.code, **offering_values(each)} for each in offerings])
 
     def _rows(self, table: type[Row]) -> list[Row]:
         columns = table.__table__.c
@@ -231,11 +151,21 @@ class CatalogRepository:
         save_rows(self._session, self._tenant_id, table, rows)
 
 
+def _life(noun: Unit | Product) -> dict[str, Any]:
+    """Saving brings an archived noun back where it says so; a file archives nothing (domain.catalog.contradictions)."""
+    return {} if noun.status == ARCHIVED else {"status": noun.status, "archived_at": None}
+
+
 def save_rows(session: Session, tenant_id: str, table: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Insert the tenant's rows, or update those whose `id` is there already."""
+    """Insert the tenant's rows, or update those whose `id` is there already: editable ones are then one revision on."""
     if not rows:
         return
     statement = upsert(table)
     updated = {name: statement.excluded[name] for name in rows[0] if name != "id"}
+    columns = table.__table__.c
+    if "revision" in columns:
+        updated["revision"] = columns.revision + 1
+    if "updated_at" in columns:
+        updated["updated_at"] = func.now()
     statement = statement.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=updated)
     session.execute(statement, [{"tenant_id": tenant_id, **row} for row in rows])

@@ -9,14 +9,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
-from domain.errors import PermanentFailure
+from domain.actor import Actor
+from domain.errors import Conflict, NotFound, PermanentFailure
 from storage.repositories.audit import Audit
+from storage.repositories.paging import PageQuery, keyset
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 
 STATUSES = ("DRAFT", "OPEN", "PAID", "VOID")
 
 
-class InvoiceNotFound(PermanentFailure):
+class InvoiceNotFound(NotFound):
     """No such invoice in this tenant; another tenant's looks the same."""
 
     code = "INVOICE_NOT_FOUND"
@@ -38,7 +40,7 @@ class AmbiguousInvoice(PermanentFailure):
         )
 
 
-class InvoiceStateConflict(PermanentFailure):
+class InvoiceStateConflict(Conflict):
     """The invoice's state does not allow this."""
 
     code = "INVOICE_STATE_CONFLICT"
@@ -82,6 +84,19 @@ def count_invoices(session: Session, wanted: Wanted) -> int:
     return session.scalar(select(func.count()).select_from(InvoiceRow).where(*wanted.conditions())) or 0
 
 
+def page_of_invoices(
+    session: Session, wanted: Wanted, page: PageQuery
+) -> tuple[list[InvoiceRow], int, str | None]:
+    """A page of one tenant's invoices, by month and number unless the page says otherwise; see `keyset`."""
+    columns = {
+        "month": InvoiceRow.month,
+        "customerId": InvoiceRow.customer_id,
+        "status": InvoiceRow.status,
+        "number": InvoiceRow.number,
+    }
+    return keyset(session, select(InvoiceRow).where(*wanted.conditions()), columns, page)
+
+
 def locate(session: Session, reference: str, tenant_id: str | None = None) -> InvoiceRow:
     """An invoice by number or id, of one tenant or (for the operator) of any. Raises InvoiceNotFound, AmbiguousInvoice."""
     query = select(InvoiceRow).where(or_(InvoiceRow.id == reference, InvoiceRow.number == reference))
@@ -111,7 +126,7 @@ def as_dict(row: InvoiceRow | InvoiceLineRow) -> dict[str, Any]:
 class InvoiceStates:
     """One tenant's invoices and their way from DRAFT to OPEN to PAID or VOID. Repeating a step changes nothing."""
 
-    def __init__(self, session: Session, tenant_id: str, actor: str = "operator") -> None:
+    def __init__(self, session: Session, tenant_id: str, actor: str | Actor = "operator") -> None:
         self._session = session
         self._tenant_id = tenant_id
         self._audit = Audit(session, tenant_id, actor)

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from domain.errors import PermanentFailure
+from domain.invoice_number import invoice_number
 from storage.lake import Scope
 from storage.repositories.invoice_content import (
     INSTANT,
@@ -106,14 +107,16 @@ def _sequences(bills: pl.DataFrame) -> list[tuple[str, str, int]]:
 class _Numbers:
     """Numbers of sequences whose rows this transaction holds locked."""
 
-    def __init__(self, rows: Iterable[InvoiceSequenceRow], prefixes: dict[tuple[str, str], str]) -> None:
+    def __init__(
+        self, rows: Iterable[InvoiceSequenceRow], styles: dict[tuple[str, str], tuple[str, str]]
+    ) -> None:
         self._rows = {(row.tenant_id, row.billing_entity, row.year): row for row in rows}
-        self._prefixes = prefixes
+        self._styles = styles
 
     def take(self, sequence: tuple[str, str, int]) -> str:
         row = self._rows[sequence]
         row.last_number += 1
-        return f"{self._prefixes[sequence[:2]]}-{row.year}-{row.last_number:04d}"
+        return invoice_number(*self._styles[sequence[:2]], row.year, row.last_number)
 
 
 def _locked_numbers(session: Session, wanted: set[tuple[str, str, int]]) -> _Numbers:
@@ -122,9 +125,9 @@ def _locked_numbers(session: Session, wanted: set[tuple[str, str, int]]) -> _Num
         return _Numbers([], {})
     keys = tuple_(BillingEntityRow.tenant_id, BillingEntityRow.id)
     entities = session.scalars(select(BillingEntityRow).where(keys.in_({each[:2] for each in wanted})))
-    prefixes = {(row.tenant_id, row.id): row.invoice_prefix for row in entities}
+    styles = {(row.tenant_id, row.id): (row.number_format, row.invoice_prefix) for row in entities}
     for tenant_id, entity, _ in sorted(wanted):
-        if (tenant_id, entity) not in prefixes:
+        if (tenant_id, entity) not in styles:
             raise UnknownIssuer(tenant_id, entity)
     new = [{"tenant_id": t, "billing_entity": e, "year": y, "last_number": 0} for t, e, y in sorted(wanted)]
     session.execute(upsert(InvoiceSequenceRow).values(new).on_conflict_do_nothing())
@@ -132,7 +135,7 @@ def _locked_numbers(session: Session, wanted: set[tuple[str, str, int]]) -> _Num
     key = tuple_(table.tenant_id, table.billing_entity, table.year)
     query = select(table).where(key.in_(wanted)).order_by(table.tenant_id, table.billing_entity, table.year)
     rows = session.scalars(query.with_for_update(), execution_options={"populate_existing": True}).all()
-    return _Numbers(rows, prefixes)
+    return _Numbers(rows, styles)
 
 
 def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Any]:

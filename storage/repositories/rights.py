@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from domain.access import CustomerRights, SubscriptionRights, TenantRights, UnitRecord
+from domain.access import CustomerRights, FilterCondition, SubscriptionRights, TenantRights, UnitRecord
 from domain.catalog.offerings import Offering
 from domain.period import Schedule
-from domain.terms import Contract
+from storage.repositories.among import among
 from storage.repositories.catalog import CatalogRepository
-from storage.repositories.customers import Customers
+from storage.repositories.contracts import Grant, grants
 from storage.repositories.keys import ApiKeys
-from storage.repositories.subscriptions import Subscriptions
+from storage.tables.catalog import UnitRow
+from storage.tables.customers import CustomerRow, SubscriptionRow
+from storage.tables.tenants import TenantRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AROUND = (-1, 0, 1)
@@ -26,31 +29,78 @@ def tenant_rights(session: Session, tenant_id: str, as_of: datetime) -> TenantRi
 
     Periods: the one before `as_of`, the one around it, the next, as far as the subscription is live in them.
     """
-    catalog = CatalogRepository(session, tenant_id)
-    offerings = catalog.offerings()
-    granted: dict[str, list[SubscriptionRights]] = {key: [] for key in Customers(session, tenant_id).all()}
-    for contract in Subscriptions(session, tenant_id).contracts():
-        if contract.starts_at <= as_of and (contract.ends_at is None or as_of < contract.ends_at):
-            granted[contract.customer_id].append(_rights(contract, offerings[contract.offering], as_of))
     return TenantRights(
         tenant_id=tenant_id,
-        units=tuple(
-            UnitRecord(
-                unit.key, unit.name, unit.aggregation, unit.event_field, unit.allow_negative, unit.filters
-            )
-            for unit in catalog.units().values()
-        ),
-        customers=tuple(CustomerRights(customer, tuple(rights)) for customer, rights in granted.items()),
-        keys=ApiKeys(session, tenant_id).live(),
+        units=unit_records(session, tenant_id),
+        customers=tuple(customer_rights(session, tenant_id, None, as_of).values()),
+        keys=ApiKeys(session, tenant_id).live(as_of),
     )
 
 
-def _rights(contract: Contract, offering: Offering, as_of: datetime) -> SubscriptionRights:
+def unit_records(session: Session, tenant_id: str) -> tuple[UnitRecord, ...]:
+    """The units events may name: those of a live tenant that are not archived."""
+    query = (
+        select(UnitRow)
+        .join(TenantRow, TenantRow.id == UnitRow.tenant_id)
+        .where(UnitRow.tenant_id == tenant_id, UnitRow.archived_at.is_(None), TenantRow.archived_at.is_(None))
+    )
+    return tuple(
+        UnitRecord(
+            key=row.id,
+            name=row.name,
+            aggregation=row.aggregation,
+            event_field=row.event_field,
+            allow_negative=row.allow_negative,
+            filters=tuple(FilterCondition(**condition) for condition in row.filters),
+        )
+        for row in session.scalars(query.order_by(UnitRow.id))
+    )
+
+
+def customer_rights(
+    session: Session, tenant_id: str, customers: Collection[str] | None, as_of: datetime
+) -> dict[str, CustomerRights]:
+    """What these customers (None: all) may do as of an instant; those archived or not there are left out."""
+    known = live_customers(session, tenant_id, customers)
+    granted: dict[str, list[SubscriptionRights]] = {customer: [] for customer in known}
+    offerings = CatalogRepository(session, tenant_id).offerings() if known else {}
+    for grant in grants(session, tenant_id, customers, as_of) if known else ():
+        contract = grant.contract
+        if contract.customer_id in granted:
+            granted[contract.customer_id].append(_rights(grant, offerings[contract.offering], as_of))
+    return {customer: CustomerRights(customer, tuple(rights)) for customer, rights in granted.items()}
+
+
+def live_customers(session: Session, tenant_id: str, customers: Collection[str] | None = None) -> list[str]:
+    """Those of these customers (None: all) the edge knows, in order."""
+    query = (
+        select(CustomerRow.id)
+        .join(TenantRow, TenantRow.id == CustomerRow.tenant_id)
+        .where(CustomerRow.tenant_id == tenant_id)
+        .where(CustomerRow.archived_at.is_(None), TenantRow.archived_at.is_(None))
+    )
+    if customers is not None:
+        query = query.where(among(CustomerRow.id, customers))
+    return list(session.scalars(query.order_by(CustomerRow.id)))
+
+
+def customers_of_offerings(session: Session, tenant_id: str, offerings: Collection[str]) -> list[str]:
+    """The customers who hold, or held, one of these offerings."""
+    query = select(SubscriptionRow.customer_id).distinct()
+    return list(
+        session.scalars(
+            query.where(SubscriptionRow.tenant_id == tenant_id, among(SubscriptionRow.offering_id, offerings))
+        )
+    )
+
+
+def _rights(grant: Grant, offering: Offering, as_of: datetime) -> SubscriptionRights:
+    contract = grant.contract
     return SubscriptionRights(
         subscription_id=contract.subscription_id,
         offering=contract.offering,
         plan=contract.terms.plan,
-        status="ACTIVE",
+        status=grant.status,
         periods=tuple(_periods(contract.schedule, contract.starts_at, contract.ends_at, as_of)),
         features=offering.features,
         units=contract.terms.units,

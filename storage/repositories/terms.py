@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from domain.period import parse_month
 from domain.terms import terms_of_month
-from storage.repositories.subscriptions import Subscriptions
+from storage.repositories.contracts import contracts
+from storage.repositories.coupons import CouponRepository, discounts_during
+from storage.tables.money import CouponRedemptionRow
 from storage.tables.tenants import TenantRow
 
 
@@ -27,10 +29,15 @@ def frozen_terms(
     """
     parse_month(month)
     known = session.scalars(select(TenantRow.id).order_by(TenantRow.id)).all()
+    chosen = [tenant_id for tenant_id in known if not tenants or tenant_id in tenants]
+    attached = {tenant_id: CouponRepository(session, tenant_id).attached() for tenant_id in chosen}
     return [
-        row
-        for tenant_id in known
-        if not tenants or tenant_id in tenants
-        for contract in Subscriptions(session, tenant_id).contracts(customers or None)
+        row | {"coupons": _coupons(row, attached[tenant_id].get(row["subscription_id"], ()))}
+        for tenant_id in chosen
+        for contract in contracts(session, tenant_id, customers or None)
         for row in terms_of_month(contract, month)
     ]
+
+
+def _coupons(row: Mapping[str, Any], redemptions: Iterable[CouponRedemptionRow]) -> list[str]:
+    return [discount.as_text() for discount in discounts_during(redemptions, row["period_start"])]

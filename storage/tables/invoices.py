@@ -38,6 +38,7 @@ class InvoiceRow(Base):
         CheckConstraint("total = subtotal - discount + tax", name="total_adds_up"),
         CheckConstraint("amount_due + wallet_amount = total", name="due_adds_up"),
         Index(None, "tenant_id", "month", "customer_id"),
+        Index(None, "tenant_id", "customer_id", "status"),
     )
 
     tenant_id: Mapped[TenantId]

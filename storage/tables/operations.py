@@ -50,10 +50,17 @@ class BillRequestRow(Base):
 
 
 class AuditRow(Base):
-    """Who did what to what, and how it looked before and after. A trigger refuses any change or removal."""
+    """Who did what to what, and how it looked before and after. A trigger refuses any change or removal.
+
+    prev_hash and hash chain the entries of a tenant in the order of their ids (storage.audit_chain).
+    """
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index(None, "tenant_id", "target_type", "target_id"),)
+    __table_args__ = (
+        Index(None, "tenant_id", "target_type", "target_id"),
+        Index(None, "tenant_id", "at"),
+        UniqueConstraint("event_id"),
+    )
 
     tenant_id: Mapped[TenantId]
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -64,3 +71,19 @@ class AuditRow(Base):
     target_id: Mapped[str]
     changes: Mapped[dict[str, Any]]
     reason: Mapped[str | None]
+    event_id: Mapped[str]
+    role: Mapped[str | None]
+    ip: Mapped[str | None]
+    request_id: Mapped[str | None]
+    prev_hash: Mapped[str]
+    hash: Mapped[str]
+
+
+class AuditHeadRow(Base):
+    """Where a tenant's chain of audit entries ends. Its lock is what writers of one tenant queue for."""
+
+    __tablename__ = "audit_heads"
+
+    tenant_id: Mapped[TenantId]
+    entries: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[str]

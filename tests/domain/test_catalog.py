@@ -77,7 +77,10 @@ def test_tiers_may_be_written_with_start_and_end() -> None:
         ({"rate": True}, "rate", "not a decimal"),
         ({"rate": "0.0000000000001"}, "rate", "12 decimal places"),
         ({"rate": 1, "tiers": [{"unitPrice": 1}]}, "tiers", "means nothing for PER_UNIT"),
-        ({"rate": 1, "minFee": 5}, "minFee", "means nothing for PER_UNIT"),
+        ({"model": "FLAT_RATE", "minFee": 5}, "minFee", "means nothing for FLAT_RATE"),
+        ({"rate": 1, "ovBehavior": "BLOCK"}, "ovBehavior", "needs a limit"),
+        ({"rate": 1, "limit": 5, "rollover": {"cap": 6}}, "rollover.cap", "above limit 5"),
+        ({"rate": 1, "dimensionPricing": {"a": {}}}, "dimensionPricing.a", "multiplier or a price"),
         ({"rate": 1, "raet": 1}, "raet", "not a field"),
         ({"model": "FLAT_RATE", "rate": 5}, "rate", "flatRate"),
         ({"model": "PERCENTAGE", "rate": "0.1", "ratePercent": 10}, "rate", "same as ratePercent"),
@@ -109,28 +112,16 @@ def test_a_price_that_makes_no_sense_is_refused_by_field(
 
 
 @pytest.mark.parametrize(
-    ("metric", "field"),
-    [
-        ({"rate": 1, "ovBehavior": "BLOCK"}, "ovBehavior"),
-        ({"rate": 1, "billingTiming": "ADVANCE"}, "billingTiming"),
-        ({"rate": 1, "cap": 100}, "cap"),
-        ({"rate": 1, "rollover": True}, "rollover"),
-        ({"rate": 1, "dimensionPricing": {"tool": 2}}, "dimensionPricing"),
-    ],
-)
-def test_terms_nobody_can_honour_yet_are_refused_at_write(metric: dict[str, Any], field: str) -> None:
-    problem = only_problem(plan_with(**metric))
-    assert (problem.code, problem.path) == ("TERMS_NOT_SUPPORTED", f"ratePlans[0].metrics[0].{field}")
-
-
-@pytest.mark.parametrize(
     ("section", "item", "field"),
     [
-        ("ratePlans", {"key": "p", "baseFee": 1, "minimumSpend": 5}, "ratePlans[0].minimumSpend"),
         ("ratePlans", {"key": "p", "baseFee": 1, "coupons": ["X"]}, "ratePlans[0].coupons"),
-        ("offerings", {"code": "o", "ratePlan": "p", "billingMode": "PREPAID"}, "offerings[0].billingMode"),
+        (
+            "offerings",
+            {"code": "o", "ratePlan": "p", "entitlements": [{"feature": "f", "unit": "u", "reset": "DAY"}]},
+            "offerings[0].entitlements[0].reset",
+        ),
         ("customers", {"id": "c", "taxCode": "VAT"}, "customers[0].taxCode"),
-        ("subscriptions", {"id": "s", "startTrial": True}, "subscriptions[0].startTrial"),
+        ("subscriptions", {"id": "s", "coupons": ["X"]}, "subscriptions[0].coupons"),
     ],
 )
 def test_terms_of_later_versions_are_refused_wherever_they_stand(section: str, item: Any, field: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -141,3 +143,25 @@ def test_a_month_is_written_year_dash_month(text: str) -> None:
 def test_a_time_zone_nobody_knows_is_refused(name: str) -> None:
     with pytest.raises(UnknownTimeZone):
         month_bounds("2023-11", name)
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Madrid", "America/New_York", "Australia/Lord_Howe", "America/Santiago"]
+)
+@pytest.mark.parametrize("anchor", [1, 28, 29, 30, 31])
+@pytest.mark.parametrize(("cycle", "months"), [("MONTHLY", 1), ("QUARTERLY", 3), ("ANNUAL", 12)])
+def test_over_five_years_periods_touch_and_the_anchor_stays(
+    zone: str, anchor: int, cycle: str, months: int
+) -> None:
+    """2023 to 2028 holds two leap years and ten changes of the clock: each period begins at the first instant of its local day,
+    on the anchor day or in a shorter month on its last, where the one before ended."""
+    schedule = monthly("2023-01-28", anchor, zone, cycle)
+    periods = [schedule.period(index) for index in range(60 // months + 1)]
+    assert all(a.end == b.start for a, b in pairwise(periods))
+    for index, period in enumerate(periods):
+        month = index * months
+        year, number = 2023 + month // 12, month % 12 + 1
+        day = date(year, number, min(anchor, monthrange(year, number)[1]))
+        assert period.start == local_midnight(day, zone)
+        assert schedule.at(period.start) == period
+        assert schedule.at(period.end - timedelta(microseconds=1)) == period

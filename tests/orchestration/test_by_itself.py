@@ -6,7 +6,11 @@ import dagster as dg
 import pytest
 
 from orchestration.jobs import close_month
-from orchestration.schedules import close_month_on_the_first, ingest_every_minute
+from orchestration.schedules import (
+    close_month_on_the_first,
+    ingest_every_minute,
+    keep_subscriptions_every_five_minutes,
+)
 from orchestration.sensors import bill_requests
 from storage.database import engine_of, session_scope
 from storage.repositories.bill_requests import BillRequests
@@ -79,3 +83,18 @@ def test_a_requested_bill_run_is_run_and_its_outcome_recorded(world: World, auto
         assert (row.status, row.invoices_generated, row.customers_processed) == ("COMPLETED", 1, 1)
         assert locate(session, "INV-2026-0001", "acme").status == ("OPEN" if auto_finalize else "DRAFT")
     assert world.rows("invoices", month=MARCH)["customer_id"].to_list() == ["ada"]
+
+
+def test_subscriptions_move_on_by_themselves_every_five_minutes(world: World):
+    world.apply(TWO_TENANTS["acme"].replace("startDate: 2026-01-01}", "startDate: 2026-01-01, endDate: 2099-01-01}"))
+
+    def runs_at(moment: datetime) -> int:
+        context = dg.build_schedule_context(
+            resources={"database": engine_of(world.database_url)}, scheduled_execution_time=moment
+        )
+        return len(keep_subscriptions_every_five_minutes.evaluate_tick(context).run_requests)
+
+    assert runs_at(datetime(2098, 1, 1, tzinfo=UTC)) == 0
+    assert runs_at(datetime(2099, 1, 1, tzinfo=UTC)) == 1
+    assert keep_subscriptions_every_five_minutes.cron_schedule == "*/5 * * * *"
+    world.run("keep_subscriptions")

@@ -17,7 +17,14 @@ ACME: dict[str, Any] = {
         {"key": "calls", "name": "API Calls", "aggregation": "COUNT"},
         {"key": "bytes", "name": "Bytes", "aggregation": "SUM"},
     ],
-    "products": [{"key": "api", "type": "API", "units": ["calls", "bytes"]}],
+    "products": [
+        {
+            "key": "api",
+            "type": "API",
+            "units": ["calls", "bytes"],
+            "metadata": {"base_path": "/v1", "api_version": "1"},
+        }
+    ],
     "ratePlans": [
         {
             "key": "pro",

@@ -7,7 +7,7 @@ from transforms.frames import ALLOWANCES, QUOTA_CHECKS, ROLLOVERS
 from transforms.s01_quota_check import quota_check
 from transforms.s02_rollover import rollover
 from transforms.s04_allowance import UsageWithoutTerms, allowance
-from transforms.terms import UnsupportedTerms, due
+from transforms.terms import due
 
 
 def allowed(line: dict, value: str | int | None, **given: object) -> dict:
@@ -31,13 +31,6 @@ def test_each_unit_is_checked_and_fees_have_no_quota() -> None:
     assert checks.select("unit", "verdict").rows() == [("a", "UNCAPPED"), ("b", "UNCAPPED")]
 
 
-@pytest.mark.parametrize("behavior", ["BLOCK", "IGNORE", None])
-def test_a_cap_that_limits_usage_is_refused_by_name(behavior: str | None) -> None:
-    capped = terms(term(cap=d(100), cap_behavior=behavior))
-    with pytest.raises(UnsupportedTerms, match=r"QuotaCheck.*cap.*acme.*c1.*ln_c1_api_calls.*pro v1"):
-        quota_check(terms=capped)
-
-
 def test_a_cap_whose_overage_is_charged_limits_nothing() -> None:
     checks = quota_check(terms=terms(term(cap=d(100), cap_behavior="CHARGE")))
     assert checks.select("cap", "verdict").row(0) == (d(100), "UNCAPPED")
@@ -46,12 +39,6 @@ def test_a_cap_whose_overage_is_charged_limits_nothing() -> None:
 def test_nothing_is_carried_over() -> None:
     carried = rollover(terms=terms(term(), term(None)))
     assert (carried.schema, carried["carried"].to_list()) == (ROLLOVERS.empty().schema, [d(0)])
-
-
-def test_units_that_carry_over_are_refused_by_name() -> None:
-    with pytest.raises(UnsupportedTerms, match=r"Rollover.* 1 more lines") as refused:
-        rollover(terms=terms(term("a", rollover=True), term("b", rollover=True)))
-    assert refused.value.code == "TERMS_NOT_SUPPORTED"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from transforms.frames import RATED_LINES
 from transforms.s02_rollover import rollover
 from transforms.s04_allowance import allowance
 from transforms.s05_rate import rate
-from transforms.terms import UnsupportedTerms
 
 BANDS = tiers((1000, "0.010"), (10000, "0.008"), (None, "0.005"))
 
@@ -102,18 +101,22 @@ def test_usage_at_a_unit_price_needs_no_proration() -> None:
 
 
 @pytest.mark.parametrize(
-    "price",
+    ("price", "amount"),
     [
-        {"included_free": d(10)},
-        {"model": "GRADUATED", "tiers": BANDS},
-        {"model": "VOLUME_TIERED", "tiers": BANDS},
-        {"model": "PERCENTAGE", "min_fee": d(5)},
+        ({"included_free": d(10)}, "4.90"),
+        ({"model": "GRADUATED", "tiers": BANDS}, None),
+        ({"model": "VOLUME_TIERED", "tiers": BANDS}, None),
+        ({"model": "PERCENTAGE", "min_fee": d(5)}, "5.00"),
     ],
 )
-def test_what_is_meant_for_a_whole_period_is_not_guessed_for_a_part(price: dict[str, Any]) -> None:
+def test_free_units_and_floors_of_a_part_are_those_the_terms_say_and_tiers_begin_anew(
+    price: dict[str, Any], amount: str | None
+) -> None:
+    """The terms reduce what is meant for a whole period (see domain.terms); Rate takes it as it stands."""
     row = one(term(active_start=MID_NOVEMBER, **price), 500)
-    assert (row["line_type"], row["amount"], row["unrounded"]) == ("UNPRICED", d(0), d(0))
-    assert row["problem"].startswith("PART_PERIOD: api_calls of plan pro v1")
+    whole = one(term(**price), 500)
+    assert (row["line_type"], row["problem"]) == ("USAGE_FEE", None)
+    assert row["amount"] == (whole["amount"] if amount is None else d(amount))
 
 
 def test_a_price_missing_from_the_terms_is_a_problem_not_zero() -> None:
@@ -162,9 +165,17 @@ def test_bands_are_counted_after_free_units() -> None:
     assert (row["tiers"][0]["quantity"], row["amount"]) == (d(10000), d(80))
 
 
-def test_charges_in_advance_are_refused_by_name() -> None:
-    with pytest.raises(UnsupportedTerms, match="Rate cannot honour charges in advance"):
-        one(term(None, flat_amount=d(49), billing_timing="ADVANCE"))
+def test_charges_in_advance_are_a_problem_of_their_line() -> None:
+    row = one(term(None, flat_amount=d(49), billing_timing="ADVANCE"))
+    assert (row["line_type"], row["amount"]) == ("UNPRICED", d(0))
+    assert row["problem"].startswith("TERMS_NOT_SUPPORTED: Rate cannot honour charges in advance yet: ")
+
+
+@pytest.mark.parametrize("model", ["PER_UNIT", "INCLUDED_QUOTA", "PERCENTAGE"])
+def test_a_minimum_fee_is_the_floor_of_every_metered_model(model: str) -> None:
+    assert one(term(model=model, min_fee=d(5)), 100)["amount"] == d(5)
+    assert one(term(model=model, min_fee=d(5)), 1000)["amount"] == d(10)
+    assert one(term(model="GRADUATED", tiers=BANDS, min_fee=d(5)), 0)["amount"] == d(5)
 
 
 def test_the_order_of_the_input_does_not_show() -> None:

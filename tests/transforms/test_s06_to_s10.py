@@ -5,7 +5,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.transforms.billing_rows import DECEMBER, NOVEMBER, aggregates, d, term, terms, unpriced, used
+from tests.transforms.billing_rows import (
+    DECEMBER,
+    MID_NOVEMBER,
+    NOVEMBER,
+    aggregates,
+    d,
+    term,
+    terms,
+    unpriced,
+    used,
+)
 from transforms.frames import INVOICE_LINES, INVOICES, TABLES
 from transforms.invoice_lines import LinesWithoutInvoice, invoice_lines
 from transforms.pipeline import STAGES, run
@@ -47,18 +57,78 @@ def test_without_rules_the_lines_pass_unchanged() -> None:
 @pytest.mark.parametrize(
     ("given", "stage"),
     [
-        ({"minimum_spend": d(100)}, "Commit cannot honour a minimum spend"),
-        ({"maximum_spend": d(100)}, "Commit cannot honour a maximum spend"),
-        ({"coupons": ["WELCOME"]}, "Discount cannot honour coupons"),
         ({"tax_code": "SW050000"}, "Tax cannot honour a tax code"),
-        ({"billing_mode": "PREPAID"}, "Route cannot honour prepaid or hybrid"),
-        ({"billing_mode": "HYBRID"}, "Route cannot honour prepaid or hybrid"),
     ],
 )
 def test_terms_a_stage_cannot_honour_are_refused_by_name(given: dict[str, Any], stage: str) -> None:
     line = term(**given)
     with pytest.raises(UnsupportedTerms, match=stage):
         route(taxed_lines=taxed((line, 5)), terms=terms(line))
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"cap": d(100), "cap_behavior": "BLOCK"}, "QuotaCheck cannot honour a hard cap"),
+        ({"cap": d(100), "cap_behavior": "IGNORE"}, "QuotaCheck cannot honour a hard cap"),
+        ({"cap": d(100)}, "QuotaCheck cannot honour a hard cap"),
+        ({"rollover": True}, "Rollover cannot honour unused free units that carry over"),
+        ({"billing_timing": "ADVANCE"}, "Rate cannot honour charges in advance"),
+        ({"unsupported": "a commitment"}, "Rate cannot honour a commitment"),
+        ({"billing_mode": "PREPAID"}, "Route cannot honour prepaid or hybrid"),
+        ({"billing_mode": "HYBRID"}, "Route cannot honour prepaid or hybrid"),
+    ],
+)
+def test_terms_that_cannot_be_billed_yet_hold_their_customer_by_name_and_no_other(
+    given: dict[str, Any], reason: str
+) -> None:
+    lines = [term(**given), term("b"), term(customer_id="c2")]
+    routed = route(taxed_lines=taxed(*((line, 5) for line in lines)), terms=terms(*lines))
+    held = routed.filter(pl.col("destination") == "HELD")
+    assert set(held["line_id"]) == {"ln_c1_api_calls", "ln_c1_b"}
+    assert reason in held["hold_reason"][0]
+    assert "yet: api_calls of plan pro v1 (subscription sub_c1)" in held["hold_reason"][0]
+    assert settle(routed_lines=routed, terms=terms(*lines))["customer_id"].to_list() == ["c2"]
+
+
+def committed(*lines: tuple[dict[str, Any], str | int]) -> list[Any]:
+    """Adjustments by line, in order."""
+    return taxed(*lines)["commit_adjustment"].to_list()
+
+
+def test_a_minimum_spend_is_topped_up_once_per_subscription_and_shared_by_amount() -> None:
+    least = {"minimum_spend": d(10)}
+    assert committed((term("a", **least), 100), (term("b", line_order=2, **least), 200)) == [
+        d("2.33"), d("4.67"),
+    ]  # fmt: skip
+    assert committed((term("a", **least), 500), (term("b", line_order=2, **least), 600)) == [d(0), d(0)]
+
+
+def test_a_minimum_spend_of_a_period_without_usage_stands_on_the_first_line() -> None:
+    least = {"minimum_spend": d(10)}
+    assert committed((term("a", **least), 0), (term("b", line_order=2, **least), 0)) == [d(10), d(0)]
+
+
+def test_a_maximum_spend_cuts_what_is_above_it() -> None:
+    most = {"maximum_spend": d(10)}
+    assert committed((term("a", **most), 1000), (term("b", line_order=2, **most), 3000)) == [
+        d("-7.5"), d("-22.5"),
+    ]  # fmt: skip
+    assert committed((term(**most), 1000)) == [d(0)]
+
+
+def test_a_part_of_a_period_owes_that_part_of_the_minimum() -> None:
+    half = term(minimum_spend=d(10), active_start=MID_NOVEMBER)
+    assert committed((half, 100)) == [d(4)]
+
+
+def test_one_customers_minimum_is_not_met_by_another() -> None:
+    lines = [(term(minimum_spend=d(10)), 100), (term(customer_id="c2", minimum_spend=d(10)), 5000)]
+    assert committed(*lines) == [d(9), d(0)]
+
+
+def test_spend_agreed_for_held_lines_is_left_alone() -> None:
+    assert committed((term(rate=None, minimum_spend=d(10)), 100)) == [d(0)]
 
 
 def test_lines_go_to_one_invoice_per_customer_and_currency() -> None:

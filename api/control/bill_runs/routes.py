@@ -4,28 +4,25 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Header
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-from sqlalchemy import Engine
+from fastapi import APIRouter, Depends, Response
+from pydantic import Field
 
-from api.control.answers import camel, success
-from api.control.operator import Operators
+from api.control.answers import camel
+from api.control.bodies import Body, Instant
+from api.control.calls import Area, Call, Door, managed_router
 from api.problems import FieldError, Problem
 from domain.period import billing_month
-from storage.database import session_scope
 from storage.repositories.bill_requests import BillRequests
-from storage.repositories.catalog import CatalogRepository
 from storage.tables.operations import BillRequestRow
+from storage.tables.tenants import TenantRow
+from storage.tenancy import Tx
 
 
-class BillRunRequest(BaseModel):
+class BillRunRequest(Body):
     """What to bill: one calendar month in the tenant's time zone, of all customers or some."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-    billing_period_start: AwareDatetime
-    billing_period_end: AwareDatetime
+    billing_period_start: Instant
+    billing_period_end: Instant
     billing_period_label: str | None = None
     target_scope: Literal["ALL", "CUSTOMER", "SUBSCRIPTION", "OFFERING"] = "ALL"
     customer_ids: list[str] = Field(default_factory=list)
@@ -34,43 +31,40 @@ class BillRunRequest(BaseModel):
     notes: str | None = None
 
 
-def bill_run_routes(engine: Engine, operators: Operators) -> APIRouter:
+def bill_run_routes(door: Door) -> APIRouter:
     """POST /api/v1/bill-runs (201), POST /{id}/execute (202), GET /{id}."""
-    router = APIRouter(prefix="/api/v1/bill-runs", tags=["bill runs"])
+    router = managed_router("/api/v1/bill-runs", "bill runs")
 
     @router.post("", status_code=201)
-    def create(
-        body: BillRunRequest,
-        tenant: Annotated[str, Depends(operators.tenant)],
-        idempotency_key: Annotated[str | None, Header()] = None,
-    ) -> dict[str, Any]:
-        """Write the request down; the same Idempotency-Key gives the same run."""
+    def create(body: BillRunRequest, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
+        """Ask for a bill run of one calendar month; it begins when it is executed."""
         _supported(body)
-        with session_scope(engine) as session:
-            known = CatalogRepository(session, tenant).tenant()
-            assert known is not None
-            row = BillRequests(session, tenant).create(
-                _month(body, known.time_zone),
-                customers=body.customer_ids,
-                auto_finalize=body.auto_finalize,
-                notes=body.notes,
-                idempotency_key=idempotency_key,
-            )
-        return success(_shown(row))
+        return call.write(lambda tx: _create(tx, body), status=201)
 
     @router.post("/{run}/execute", status_code=202)
-    def execute(run: str, tenant: Annotated[str, Depends(operators.tenant)]) -> dict[str, Any]:
-        """Queue it for the sensor."""
-        with session_scope(engine) as session:
-            return success(_shown(BillRequests(session, tenant).execute(run)))
+    def execute(run: str, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
+        """Queue a bill run; it starts within seconds."""
+        return call.write(
+            lambda tx: _shown(BillRequests(tx.session, tx.tenant_id, tx.actor).execute(run)), status=202
+        )
 
     @router.get("/{run}")
-    def one(run: str, tenant: Annotated[str, Depends(operators.tenant)]) -> dict[str, Any]:
-        """How far it is."""
-        with session_scope(engine) as session:
-            return success(_shown(BillRequests(session, tenant).get(run)))
+    def one(run: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
+        """How far a bill run is."""
+        return call.read(lambda tx: _shown(BillRequests(tx.session, tx.tenant_id).get(run)))
 
     return router
+
+
+def _create(tx: Tx, body: BillRunRequest) -> dict[str, Any]:
+    tenant = tx.session.get_one(TenantRow, tx.tenant_id)
+    row = BillRequests(tx.session, tx.tenant_id, tx.actor).create(
+        _month(body, tenant.time_zone),
+        customers=body.customer_ids,
+        auto_finalize=body.auto_finalize,
+        notes=body.notes,
+    )
+    return _shown(row)
 
 
 def _supported(body: BillRunRequest) -> None:
@@ -103,7 +97,8 @@ def _is_month_start(local: datetime) -> bool:
 
 
 def _refuse(field: str, message: str) -> None:
-    raise Problem(422, f"{field}: {message}", errors=[FieldError(field, message)])
+    error = FieldError(field, message, "INVALID_FIELD")
+    raise Problem(422, f"{field}: {message}", code="INVALID_FIELD", errors=[error])
 
 
 def _shown(row: BillRequestRow) -> dict[str, Any]:

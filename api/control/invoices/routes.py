@@ -2,84 +2,88 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
-from sqlalchemy import Engine
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import Field
 
-from api.control.answers import camel, page, success
-from api.control.operator import Operators
+from api.control.answers import camel
+from api.control.bodies import Body
+from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
 from domain.period import parse_month
-from storage.database import session_scope
 from storage.repositories.invoice_states import (
     InvoiceStates,
     Wanted,
     as_dict,
-    count_invoices,
-    find_invoices,
     lines_of,
+    page_of_invoices,
 )
 from storage.tables.invoices import InvoiceRow
+from storage.tenancy import Tx
 
 
-class VoidRequest(BaseModel):
+class VoidRequest(Body):
     """Why an invoice is voided."""
 
     reason: str = Field(min_length=1, max_length=500)
 
 
-def invoice_routes(engine: Engine, operators: Operators) -> APIRouter:
+def invoice_routes(door: Door) -> APIRouter:
     """GET and POST under /api/v1/invoices; `id` is the invoice's id or its number."""
-    router = APIRouter(prefix="/api/v1/invoices", tags=["invoices"])
+    router = managed_router("/api/v1/invoices", "invoices")
 
     @router.get("")
     def listing(
-        tenant: Annotated[str, Depends(operators.tenant)],
+        call: Annotated[Call, Depends(door.read(Area.BILLING))],
         customer: Annotated[str | None, Query(alias="customerId")] = None,
         month: str | None = None,
         status: Literal["DRAFT", "OPEN", "PAID", "VOID"] | None = None,
-        number: Annotated[int, Query(alias="page", ge=0)] = 0,
-        size: Annotated[int, Query(ge=1, le=500)] = 50,
-    ) -> dict[str, Any]:
+    ) -> Response:
         """A page of invoices, by month and number."""
         if month is not None:
             parse_month(month)
-        wanted = Wanted(tenant, customer, month, status)
-        with session_scope(engine) as session:
-            total = count_invoices(session, wanted)
-            found = find_invoices(session, wanted, limit=size, offset=number * size)
-        return page([_shown(row) for row in found], number=number, size=size, total=total)
+        return call.listing(lambda tx, page: _page(tx, page, Wanted(tx.tenant_id, customer, month, status)))
 
     @router.get("/{reference}")
-    def one(reference: str, tenant: Annotated[str, Depends(operators.tenant)]) -> dict[str, Any]:
+    def one(reference: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
         """An invoice with its lines and their tiers."""
-        with session_scope(engine) as session:
-            row = InvoiceStates(session, tenant).get(reference)
-            lines = lines_of(session, row)
-        hidden = ("tenant_id", "invoice_id")
-        shown = [camel({name: value for name, value in line.items() if name not in hidden}) for line in lines]
-        return success({**_shown(row), "lineItems": shown})
+        return call.read(lambda tx: _with_lines(tx, reference))
 
     @router.post("/{reference}/finalize")
-    def finalize(reference: str, tenant: Annotated[str, Depends(operators.tenant)]) -> dict[str, Any]:
-        """DRAFT to OPEN."""
-        with session_scope(engine) as session:
-            return success(_shown(InvoiceStates(session, tenant).finalize(reference)))
+    def finalize(reference: str, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
+        """Finalize a draft: DRAFT to OPEN."""
+        return call.write(lambda tx: _shown(_states(tx).finalize(reference)))
 
     @router.post("/{reference}/pay")
-    def pay(reference: str, tenant: Annotated[str, Depends(operators.tenant)]) -> dict[str, Any]:
-        """OPEN to PAID."""
-        with session_scope(engine) as session:
-            return success(_shown(InvoiceStates(session, tenant).pay(reference)))
+    def pay(reference: str, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
+        """Note that an invoice was paid: OPEN to PAID."""
+        return call.write(lambda tx: _shown(_states(tx).pay(reference)))
 
     @router.post("/{reference}/void")
     def void(
-        reference: str, body: VoidRequest, tenant: Annotated[str, Depends(operators.tenant)]
-    ) -> dict[str, Any]:
-        """OPEN to VOID."""
-        with session_scope(engine) as session:
-            return success(_shown(InvoiceStates(session, tenant).void(reference, body.reason)))
+        reference: str, body: VoidRequest, call: Annotated[Call, Depends(door.write(Area.BILLING))]
+    ) -> Response:
+        """Void an invoice: OPEN to VOID."""
+        return call.write(lambda tx: _shown(_states(tx).void(reference, body.reason)))
 
     return router
+
+
+def _states(tx: Tx) -> InvoiceStates:
+    return InvoiceStates(tx.session, tx.tenant_id, tx.actor)
+
+
+def _page(tx: Tx, page: PageQuery, wanted: Wanted) -> Page:
+    rows, total, following = page_of_invoices(tx.session, wanted, page)
+    return Page([_shown(row) for row in rows], total, following)
+
+
+def _with_lines(tx: Tx, reference: str) -> dict[str, Any]:
+    row = _states(tx).get(reference)
+    hidden = ("tenant_id", "invoice_id")
+    lines = [
+        camel({name: value for name, value in line.items() if name not in hidden})
+        for line in lines_of(tx.session, row)
+    ]
+    return {**_shown(row), "lineItems": lines}
 
 
 def _shown(row: InvoiceRow) -> dict[str, Any]:

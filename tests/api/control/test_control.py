@@ -73,12 +73,16 @@ async def test_health_is_down_without_a_database(home: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "Bearer wrong", "Bearer ", "Basic abc", "Bearer ñ"])
 async def test_nobody_gets_in_without_the_operators_token(door: httpx.AsyncClient, token: str) -> None:
-    problem(await door.get("/api/v1/invoices", headers={"Authorization": token.encode("latin-1")}), 401)
+    problem(
+        await door.get("/api/v1/invoices", headers={"Authorization": token.encode("latin-1")}),
+        401,
+        "UNAUTHORIZED",
+    )
 
 
 async def test_a_request_must_say_which_tenant_it_is_about(door: httpx.AsyncClient) -> None:
-    problem(await door.get("/api/v1/invoices", headers={"X-Tenant-Id": ""}), 400)
-    problem(await door.get("/api/v1/invoices", headers={"X-Tenant-Id": "nobody"}), 404)
+    problem(await door.get("/api/v1/invoices", headers={"X-Tenant-Id": ""}), 400, "BAD_REQUEST")
+    problem(await door.get("/api/v1/invoices", headers={"X-Tenant-Id": "nobody"}), 404, "TENANT_NOT_FOUND")
 
 
 async def test_invoices_come_in_pages(door: httpx.AsyncClient) -> None:
@@ -86,13 +90,13 @@ async def test_invoices_come_in_pages(door: httpx.AsyncClient) -> None:
     second = (await door.get("/api/v1/invoices?size=2&page=1&month=2023-11")).json()
     assert [row["customerId"] for row in first["data"] + second["data"]] == ["ann", "bob", "cleo"]
     assert first["success"] is True
-    assert first["meta"] == {"page": 0, "size": 2, "totalElements": 3, "totalPages": 2}
+    assert first["meta"].items() >= {"page": 0, "size": 2, "totalElements": 3, "totalPages": 2}.items()
     assert (await door.get("/api/v1/invoices?status=PAID")).json()["data"] == []
 
 
 async def test_a_wrong_parameter_is_named(door: httpx.AsyncClient) -> None:
-    body = problem(await door.get("/api/v1/invoices?size=0"), 422)
-    assert "query.size" in body["fieldErrors"]
+    body = problem(await door.get("/api/v1/invoices?size=0"), 422, "INVALID_FIELD")
+    assert "size" in body["fieldErrors"]
     problem(await door.get("/api/v1/invoices?month=11/2023"), 422, "NOT_A_MONTH")
 
 
@@ -120,7 +124,7 @@ async def test_an_invoice_is_finalized_then_paid_and_no_longer_voidable(door: ht
     problem(
         await door.post("/api/v1/invoices/inv_ann/void", json={"reason": "x"}), 409, "INVOICE_STATE_CONFLICT"
     )
-    problem(await door.post("/api/v1/invoices/inv_bob/void", json={}), 422)
+    problem(await door.post("/api/v1/invoices/inv_bob/void", json={}), 422, "INVALID_FIELD")
 
 
 async def test_a_bill_run_is_requested_started_and_followed(
@@ -162,10 +166,8 @@ async def test_a_second_run_at_once_is_a_conflict(door: httpx.AsyncClient) -> No
 async def test_a_run_that_cannot_be_is_refused_by_field(
     door: httpx.AsyncClient, change: dict[str, Any], field: str
 ) -> None:
-    assert (
-        field
-        in problem(await door.post("/api/v1/bill-runs", json={**NOVEMBER, **change}), 422)["fieldErrors"]
-    )
+    answer = await door.post("/api/v1/bill-runs", json={**NOVEMBER, **change})
+    assert field in problem(answer, 422, "INVALID_FIELD")["fieldErrors"]
 
 
 async def test_truncated_json_is_a_bad_request(door: httpx.AsyncClient) -> None:

@@ -1,0 +1,1 @@
+"""Apps and agents of customers, at the management door."""

@@ -1,0 +1,1 @@
+"""Billing entities, at the management door."""

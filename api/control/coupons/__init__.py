@@ -1,0 +1,1 @@
+"""Coupons over HTTP. Keep out: what they take off, who may redeem them."""

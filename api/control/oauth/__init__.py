@@ -1,0 +1,1 @@
+"""Tokens made from API keys. Put here: their routes. Keep out: how they are made (storage/services/tokens.py)."""

@@ -1,0 +1,1 @@
+"""Offerings at the management door: bodies and routes. Keep out: what offerings do (storage.services.offerings)."""

@@ -1,0 +1,1 @@
+"""Operator keys at the management door. Keep out: what may be done with them (storage)."""

@@ -1,0 +1,1 @@
+"""Organization settings, at the management door."""

@@ -1,0 +1,1 @@
+"""Payment gateways and payment methods over HTTP. Keep out: taking payments."""

@@ -1,0 +1,1 @@
+"""Routes of subscriptions. Keep out: their rules (storage/services), other nouns."""

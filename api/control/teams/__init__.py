@@ -1,0 +1,1 @@
+"""Teams of customers, at the management door."""

@@ -1,0 +1,1 @@
+"""Wallets over HTTP. Keep out: how money is booked."""

@@ -1,0 +1,1 @@
+"""Webhook sources over HTTP. Keep out: receiving webhooks."""

@@ -1,0 +1,124 @@
+"""Subscriptions as billing and the edge see them. Put here: phases, plan versions and issuers put together. Keep out: prices
+(domain.terms), what may be done with a subscription (services)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from domain.period import Schedule
+from domain.phases import Phase, Stretch, granted, stretches, timeline
+from domain.terms import Contract, PlanTerms, free_terms, unbillable_terms
+from storage.repositories.catalog import CatalogRepository
+from storage.repositories.subscriptions import Subscriptions, agreement_of
+from storage.tables.catalog import OfferingRow
+from storage.tables.subscriptions import SubscriptionRow
+from storage.tables.tenants import BillingEntityRow
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a subscription lets its customer do at an instant. ends_at: when it stops, as far as is known."""
+
+    status: str
+    contract: Contract
+
+
+def contracts(session: Session, tenant_id: str, customers: Collection[str] | None = None) -> list[Contract]:
+    """All subscriptions, or those of the customers, as billing needs them: a contract for each stretch of time with one
+    offering and plan version, on trial or paid for. By customer, subscription and time."""
+    making = _Making(session, tenant_id)
+    return [
+        contract
+        for row, phases in _histories(session, tenant_id, customers)
+        for contract in making.of_stretches(row, stretches(phases))
+    ]
+
+
+def grants(
+    session: Session, tenant_id: str, customers: Collection[str] | None, as_of: datetime
+) -> list[Grant]:
+    """What the subscriptions (None: of all customers) grant at the instant."""
+    making = _Making(session, tenant_id)
+    found = []
+    for row, phases in _histories(session, tenant_id, customers):
+        current = granted(phases, as_of)
+        if current is not None:
+            phase, ends_at = current
+            stretch = Stretch(phase.offering, phase.plan, phase.version, False, row.starts_at, ends_at)
+            found.append(Grant(phase.state, making.of_stretch(row, stretch, ())))
+    return found
+
+
+def _histories(
+    session: Session, tenant_id: str, customers: Collection[str] | None
+) -> Iterator[tuple[SubscriptionRow, list[Phase]]]:
+    """Each subscription with its phases, those to come included."""
+    repository = Subscriptions(session, tenant_id)
+    rows = repository.rows(customers)
+    recorded = repository.phases(None if customers is None else [row.id for row in rows])
+    for row in rows:
+        yield row, timeline(recorded[row.id], agreement_of(row))
+
+
+class _Making:
+    """What contracts need besides their subscription, read once."""
+
+    def __init__(self, session: Session, tenant_id: str) -> None:
+        self._versions = CatalogRepository(session, tenant_id).versions()
+        self._free: dict[tuple[str, int], PlanTerms] = {}
+        self._rounding = dict(
+            session.execute(
+                select(BillingEntityRow.id, BillingEntityRow.rounding).where(
+                    BillingEntityRow.tenant_id == tenant_id
+                )
+            )
+            .tuples()
+            .all()
+        )
+        self._modes = dict(
+            session.execute(
+                select(OfferingRow.id, OfferingRow.billing_mode).where(OfferingRow.tenant_id == tenant_id)
+            )
+            .tuples()
+            .all()
+        )
+
+        several = OfferingRow.tenant_id == tenant_id, OfferingRow.further_plans != []
+        self._bundles = frozenset(session.scalars(select(OfferingRow.id).where(*several)))
+
+    def of_stretches(self, row: SubscriptionRow, found: list[Stretch]) -> Iterator[Contract]:
+        for place, stretch in enumerate(found):
+            earlier = tuple(each.ends_at for each in found[:place] if each.ends_at is not None)
+            yield self.of_stretch(row, stretch, earlier)
+
+    def of_stretch(self, row: SubscriptionRow, stretch: Stretch, earlier: tuple[datetime, ...]) -> Contract:
+        return Contract(
+            tenant_id=row.tenant_id,
+            customer_id=row.customer_id,
+            subscription_id=row.id,
+            schedule=Schedule(row.start_date, row.billing_cycle, row.anchor_day, row.time_zone),
+            starts_at=stretch.starts_at,
+            ends_at=stretch.ends_at,
+            offering=stretch.offering,
+            billing_mode=self._modes[stretch.offering],
+            billing_entity=row.billing_entity_id,
+            rounding=self._rounding[row.billing_entity_id],
+            terms=self._terms(stretch),
+            earlier_ends=earlier,
+        )
+
+    def _terms(self, stretch: Stretch) -> PlanTerms:
+        pin = (stretch.plan, stretch.version)
+        if not stretch.free:
+            terms = self._versions[pin]
+            bundled = stretch.offering in self._bundles
+            # Only the primary plan is pinned: without the others the bill would be too low.
+            return unbillable_terms(terms, "a bundle of several rate plans") if bundled else terms
+        if pin not in self._free:
+            self._free[pin] = free_terms(self._versions[pin])
+        return self._free[pin]

@@ -1,0 +1,1 @@
+"""What may be done with each noun, in one transaction. Keep out: HTTP, queries of other nouns."""

@@ -1,0 +1,107 @@
+"""Subscriptions of an applied file. Put here: starting them and changing when they end, in the file's transaction. Keep out:
+subscriptions agreed one by one (subscriptions.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from domain.catalog.catalog import Catalog
+from domain.catalog.fields import CatalogRefused, FieldProblem
+from domain.subscription import Subscription
+from storage.repositories.catalog import CatalogRepository
+from storage.repositories.customers import Customers
+from storage.repositories.subscriptions import Subscriptions
+from storage.services.agreeing import agreed, pin, terms_of
+from storage.tables.tenants import BillingEntityRow
+
+
+def settled(asked: Catalog, stored: Catalog | None) -> Catalog:
+    """The file with what its subscriptions leave open as it was settled when they were agreed."""
+    if stored is None:
+        return asked
+    known = stored.subscriptions
+    return replace(
+        asked,
+        subscriptions={
+            key: each.agreeing_with(known[key]) if key in known else each
+            for key, each in asked.subscriptions.items()
+        },
+    )
+
+
+def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], *, actor: str) -> None:
+    """Start these subscriptions of the file, at the plan versions in force when they start. Raises CatalogRefused."""
+    if not new:
+        return
+    tenant_id = asked.tenant.id
+    customers = Customers(session, tenant_id).all()
+    offerings = CatalogRepository(session, tenant_id).offerings()
+    issuers = set(session.scalars(select(BillingEntityRow.id).where(BillingEntityRow.tenant_id == tenant_id)))
+    repository = Subscriptions(session, tenant_id)
+    ended = {key: each for key, each in repository.all().items() if each.ended_at is not None}
+    pins = repository.pinned()
+    places = {key: f"subscriptions[{place}]" for place, key in enumerate(asked.subscriptions)}
+    starting, problems = [], []
+    for key in new:
+        each = asked.subscriptions[key]
+        customer, offering = customers[each.customer], offerings[each.offering]
+        issuer = each.billing_entity or customer.billing_entity or asked.tenant.entity.code
+        time_zone = customer.time_zone
+        version = pin(session, tenant_id, offering.plan, each.starts_at(time_zone))
+        units = terms_of(session, tenant_id, offering.plan, version).units
+        try:
+            if issuer not in issuers:
+                raise FieldProblem(
+                    f"{places[key]}.billingEntityId", f"{issuer!r} is no billing entity of this tenant"
+                )
+            starting.append(
+                agreed(
+                    each,
+                    plan=offering.plan,
+                    version=version,
+                    trial_days=offering.trial_days,
+                    time_zone=time_zone,
+                    billing_entity=issuer,
+                    not_before=_taken_until(session, tenant_id, each, units, ended, pins),
+                    path=places[key],
+                )
+            )
+        except FieldProblem as problem:
+            problems.append(problem)
+    if problems:
+        raise CatalogRefused(problems)
+    repository.start(starting, at=session.scalars(select(func.now())).one(), actor=actor)
+
+
+def change_ends(session: Session, asked: Catalog, changed: Collection[str]) -> None:
+    """Let these subscriptions end when the file says."""
+    if not changed:
+        return
+    repository = Subscriptions(session, asked.tenant.id)
+    time_zones = {row.id: row.time_zone for row in repository.rows()}
+    for key in changed:
+        repository.change_end(asked.subscriptions[key], time_zones[key])
+
+
+def _taken_until(
+    session: Session,
+    tenant_id: str,
+    new: Subscription,
+    units: Collection[str],
+    ended: Mapping[str, Subscription],
+    pins: Mapping[str, tuple[str, int]],
+) -> datetime | None:
+    """When the customer's ended subscriptions that priced these units ended at the latest: usage until then is theirs."""
+    ends = [
+        each.ended_at
+        for key, each in ended.items()
+        if each.customer == new.customer
+        and each.ended_at is not None
+        and set(units) & set(terms_of(session, tenant_id, *pins[key]).units)
+    ]
+    return max(ends, default=None)

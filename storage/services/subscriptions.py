@@ -1,0 +1,228 @@
+"""Subscriptions. Put here: agreeing one, and moving it from state to state. Keep out: changes of offering (plan_changes.py),
+payment attempts (dunning.py), HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from domain.catalog.fields import FieldProblem, Fields
+from domain.errors import Conflict
+from domain.period import Schedule, zone
+from domain.phases import Phase
+from domain.plan_change import IMMEDIATE, PERIOD_END
+from domain.subscription import Subscription, read_subscription
+from domain.subscription_states import TERMINAL, State, require_legal, require_one_of
+from storage.repositories.billing_entities import BillingEntities
+from storage.repositories.paging import PageQuery, keyset
+from storage.repositories.subscriptions import Subscriptions as Repository
+from storage.services.agreeing import AlreadySubscribed, agreed, require_free, sold
+from storage.services.sent import new_id, violated
+from storage.services.subscription_upkeep import catch_up, record
+from storage.tables.customers import CustomerRow
+from storage.tables.subscriptions import SubscriptionPhaseRow, SubscriptionRow
+from storage.tables.tenants import BillingEntityRow
+from storage.tenancy import Tx
+
+FILTERS = {
+    "customerId": "customer_id", "offeringId": "offering_id", "status": "status", "billingCycle": "billing_cycle",
+    "planId": "plan_id",
+}  # fmt: skip
+Rows = tuple[list[SubscriptionRow], int, str | None]
+"""Of a page: its rows, how many there are in all, and the next page's cursor."""
+_HELD_ONCE = "uq_subscriptions_held_once"
+
+
+class SubscriptionExists(Conflict):
+    """The id is taken."""
+
+    code = "SUBSCRIPTION_EXISTS"
+
+
+class Subscriptions:
+    """One tenant's subscriptions."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.rows = Repository(tx.session, tx.tenant_id)
+
+    def get(self, subscription_id: str) -> SubscriptionRow:
+        """Raises SubscriptionNotFound."""
+        return self.rows.get(subscription_id)
+
+    def listing(self, page: PageQuery, filters: Mapping[str, str | None]) -> Rows:
+        """filters: those of FILTERS that are wanted; exact. See `keyset`."""
+        query = select(SubscriptionRow).where(SubscriptionRow.tenant_id == self._tx.tenant_id)
+        for name, wanted in filters.items():
+            if wanted is not None:
+                query = query.where(getattr(SubscriptionRow, FILTERS[name]) == wanted)
+        columns = {"createdAt": SubscriptionRow.created_at, "id": SubscriptionRow.id}
+        return keyset(self._tx.session, query, columns, page)
+
+    def phases(self, subscription_id: str) -> list[SubscriptionPhaseRow]:
+        """The recorded history, in order. Raises SubscriptionNotFound."""
+        self.rows.get(subscription_id)
+        return self.rows.phase_rows(subscription_id)
+
+    def create(self, sent: Mapping[str, Any]) -> SubscriptionRow:
+        """Agree a subscription. Raises FieldProblem, OfferingNotActive, AlreadySubscribed, UnitAlreadyPriced, SubscriptionExists."""
+        customer = self._customer(sent)
+        asked = self._read(sent, customer)
+        offer = sold(
+            self._tx.session,
+            self._tx.tenant_id,
+            asked.offering,
+            field="offeringId",
+            currency=customer.currency,
+            at=asked.starts_at(customer.time_zone),
+        )
+        not_before = require_free(
+            self._tx,
+            customer.id,
+            asked.offering,
+            offer.terms.units,
+            since=asked.starts_at(customer.time_zone),
+            until=asked.ends_at(customer.time_zone),
+        )
+        new = agreed(
+            asked,
+            plan=offer.terms.plan,
+            version=offer.terms.version,
+            trial_days=offer.offering.trial_days,
+            time_zone=customer.time_zone,
+            billing_entity=self._issuer(asked, customer),
+            not_before=not_before,
+        )
+        try:
+            with self._tx.session.begin_nested():
+                self.rows.start([new], at=self._tx.at, actor=self._tx.actor.id)
+        except IntegrityError as error:
+            if violated(error) == _HELD_ONCE:
+                raise AlreadySubscribed(customer.id, asked.offering, None) from None
+            if violated(error) == "pk_subscriptions":
+                raise SubscriptionExists(f"subscription {asked.id!r} exists already") from None
+            raise
+        row = self.rows.get(asked.id)
+        about = {"customerId": customer.id, "offeringId": asked.offering, "status": row.status}
+        self._tx.record(
+            "SUBSCRIPTION_CREATED",
+            "subscription",
+            row.id,
+            {name: {"before": None, "after": value} for name, value in about.items()},
+        )
+        return row
+
+    def cancel(self, subscription_id: str, sent: Mapping[str, Any]) -> SubscriptionRow:
+        """End it: now, with its keys, or at the end of the period. Raises SubscriptionNotFound, IllegalTransition, FieldProblem."""
+        fields = Fields(sent, "")
+        reason = fields.maybe_text("reason") or "cancelled"
+        effective = fields.choice("effective", (IMMEDIATE, PERIOD_END), IMMEDIATE)
+        fields.done()
+        row, last = self.open(subscription_id)
+        require_legal(row.id, last.state, State.CANCELLED)
+        if last.state is State.CANCELLED:
+            return row
+        row.cancel_reason = reason
+        if effective == IMMEDIATE:
+            return self.move(row, last, State.CANCELLED, reason)
+        row.cancel_at = schedule_of(row).at(max(self._tx.at, row.starts_at)).end
+        about = {"cancelAt": {"before": None, "after": row.cancel_at.isoformat()}}
+        self._tx.record("SUBSCRIPTION_CANCELLATION_AGREED", "subscription", row.id, about, reason)
+        if last.state is State.ACTIVE:
+            return self.move(row, last, State.EXPIRING_SOON, reason)
+        self.rows.touch(row, at=self._tx.at)
+        return row
+
+    def pause(self, subscription_id: str, reason: str | None) -> SubscriptionRow:
+        """No rights and no charge until it is resumed. Raises SubscriptionNotFound, IllegalTransition."""
+        row, last = self.open(subscription_id)
+        return self.move(row, last, State.PAUSED, reason or "paused")
+
+    def resume(self, subscription_id: str, reason: str | None) -> SubscriptionRow:
+        """Go on: from a pause, a suspension, or an end agreed for later, which is called off.
+
+        Raises SubscriptionNotFound, IllegalTransition.
+        """
+        row, last = self.open(subscription_id)
+        wanted = frozenset({State.PAUSED, State.SUSPENDED, State.EXPIRING_SOON, State.ACTIVE})
+        require_one_of(row.id, last.state, wanted, "resuming")
+        if row.cancel_at is not None:
+            row.cancel_at = row.cancel_reason = None
+            self.rows.touch(row, at=self._tx.at)
+        return self.move(row, last, State.ACTIVE, reason or "resumed")
+
+    def convert_trial(self, subscription_id: str, reason: str | None) -> SubscriptionRow:
+        """Bill it from now on; nothing of the trial. Raises SubscriptionNotFound, IllegalTransition."""
+        row, last = self.open(subscription_id)
+        require_one_of(row.id, last.state, frozenset({State.TRIALING, State.ACTIVE}), "converting a trial")
+        return self.move(row, last, State.ACTIVE, reason or "the trial was converted")
+
+    def expire(self, subscription_id: str, reason: str | None) -> SubscriptionRow:
+        """End it as expired, now. Raises SubscriptionNotFound, IllegalTransition."""
+        row, last = self.open(subscription_id)
+        return self.move(row, last, State.EXPIRED, reason or "expired")
+
+    def open(self, subscription_id: str) -> tuple[SubscriptionRow, Phase]:
+        """The subscription, held until the transaction ends, and its present phase; what was due has been recorded."""
+        row = self.rows.locked(subscription_id)
+        return row, catch_up(self._tx, row)[-1]
+
+    def move(self, row: SubscriptionRow, last: Phase, state: State, reason: str) -> SubscriptionRow:
+        """Let the state follow the last phase; the same state changes nothing. Raises IllegalTransition."""
+        require_legal(row.id, last.state, state)
+        if last.state is not state:
+            at = max(last.starts_at, self._tx.at)
+            record(
+                self._tx,
+                row,
+                [replace(last, state=state, reason=reason, actor=self._tx.actor.id, starts_at=at)],
+            )
+        return row
+
+    def _customer(self, sent: Mapping[str, Any]) -> CustomerRow:
+        """The customer, held so that of two subscriptions agreed at once the second sees the first."""
+        fields = Fields(sent, "")
+        key = fields.key("customerId", "customer")
+        query = select(CustomerRow).where(CustomerRow.tenant_id == self._tx.tenant_id, CustomerRow.id == key)
+        row = self._tx.session.scalars(query.with_for_update()).one_or_none()
+        if row is None or row.archived_at is not None:
+            raise FieldProblem(
+                "customerId", f"{key!r} is no customer of this tenant; add it, or correct the name"
+            )
+        return row
+
+    def _read(self, sent: Mapping[str, Any], customer: CustomerRow) -> Subscription:
+        today = self._tx.at.astimezone(zone(customer.time_zone)).date().isoformat()
+        whole = dict(sent)
+        for name, value in (("id", new_id("sub")), ("startDate", today)):
+            if whole.get(name) is None:
+                whole[name] = value
+        return read_subscription(Fields(whole, ""))
+
+    def _issuer(self, asked: Subscription, customer: CustomerRow) -> str:
+        wanted = asked.billing_entity or customer.billing_entity_id
+        if wanted is None:
+            default = BillingEntities(self._tx.session, self._tx.tenant_id).default()
+            if default is None:
+                raise FieldProblem("billingEntityId", "is missing; the tenant has no default billing entity")
+            return default.id
+        row = self._tx.session.get(BillingEntityRow, (self._tx.tenant_id, wanted))
+        if row is None or row.archived_at is not None:
+            raise FieldProblem("billingEntityId", f"{wanted!r} is no billing entity of this tenant")
+        return row.id
+
+
+def schedule_of(row: SubscriptionRow) -> Schedule:
+    """How its time is cut into billing periods."""
+    return Schedule(row.start_date, row.billing_cycle, row.anchor_day, row.time_zone)
+
+
+def has_ended(row: SubscriptionRow, at: datetime) -> bool:
+    """Whether it is over."""
+    ends = [end for end in (row.ends_at, row.cancel_at) if end is not None]
+    return row.status in TERMINAL or bool(ends and min(ends) <= at)

@@ -1,0 +1,66 @@
+"""Catalogs of the first release, brought to the one with every field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from storage.database import MIGRATIONS, sqlalchemy_url
+
+OF_BEFORE = (
+    "INSERT INTO tenants (id, name, currency, time_zone) VALUES ('acme', 'Acme', 'USD', 'UTC')",
+    "INSERT INTO units (tenant_id, id, name, aggregation, filters, allow_negative) VALUES"
+    " ('acme', 'calls', 'API Calls', 'COUNT', '[]', false), ('acme', 'bytes', 'bytes', 'SUM', '[]', false)",
+    "INSERT INTO products (tenant_id, id, name, type, details) VALUES"
+    " ('acme', 'a', 'Same', 'API', '{}'), ('acme', 'b', 'same', 'API', '{}'), ('acme', 'c', 'Other', 'API', '{}')",
+)
+
+
+@pytest.fixture
+def old(database_url: str) -> Iterator[Connection]:
+    """A database of the first release with a catalog in it."""
+    admin = create_engine(sqlalchemy_url(database_url), isolation_level="AUTOCOMMIT")
+    name = "before_" + str(admin.url.database)
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = create_engine(admin.url.set(database=name))
+    try:
+        yield from _with_catalog(engine)
+    finally:
+        engine.dispose()
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+def _with_catalog(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        upgrade(connection, "0001")
+        for statement in OF_BEFORE:
+            connection.execute(text(statement))
+        connection.commit()
+        yield connection
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+    connection.commit()
+
+
+def test_units_and_products_of_the_first_release_stay_in_use(old: Connection) -> None:
+    upgrade(old, "0003")
+    assert old.execute(text("SELECT status, required, product_types, revision FROM units")).all() == [
+        ("ACTIVE", False, [], 1), ("ACTIVE", False, [], 1),
+    ]  # fmt: skip
+    words = old.execute(text("SELECT word, unit_id FROM unit_words ORDER BY word")).all()
+    assert words == [("api calls", "calls"), ("bytes", "bytes"), ("calls", "calls")]
+    names = old.execute(text("SELECT name, status FROM products ORDER BY id")).all()
+    assert names == [("Same", "ACTIVE"), ("same b", "ACTIVE"), ("Other", "ACTIVE")]
