@@ -150,7 +150,10 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
             # The first stretch of a period keeps the line's plain id, so that a change leaves what is billed before it alone.
             name = f"{name}@{contract.starts_at.isoformat()}"
         who = (contract.tenant_id, contract.subscription_id, period.start)
-        line: dict[str, Any] = {"line_id": line_id(*who, name), "line_order": item["line_order"] + earlier * _BEHIND}
+        line: dict[str, Any] = {
+            "line_id": line_id(*who, name),
+            "line_order": item["line_order"] + earlier * _BEHIND,
+        }
         if earlier:
             line["description"] = f"{item['description']}, {_days(contract, live)}"
         rows.append({**item, **of_period, **line, **_for_part(item, period, live)})

@@ -33,7 +33,7 @@ SECTIONS = {
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """A tenant's catalog or a part of it, each noun by its identifier. entities: issuers besides the tenant's default one.
-    organization None: not mentioned, or never set."""
+    organization None: not mentioned, or never set. names_issuer: whether the tenant's default issuer was mentioned."""
 
     tenant: Tenant
     units: Mapping[str, Unit] = field(default_factory=dict)
@@ -50,6 +50,7 @@ class Catalog:
     agents: Mapping[str, Accessor] = field(default_factory=dict)
     sources: Mapping[str, ListedSource] = field(default_factory=dict)
     organization: OrganizationSettings | None = None
+    names_issuer: bool = field(default=True, compare=False)
 
 
 def read_catalog(document: object) -> Catalog:
@@ -70,6 +71,7 @@ def read_catalog(document: object) -> Catalog:
     customers = section("customers", lambda item: read_customer(item, tenant), "id")
     catalog = Catalog(
         tenant=tenant,
+        names_issuer=Fields(fields.raw("tenant")[1], "tenant").has("billingEntity"),
         organization=_organization(fields, tenant, problems),
         entities=section("billingEntities", lambda item: _entity(item, tenant), "code"),
         units=section("units", read_unit, "key"),

@@ -63,8 +63,10 @@ def customer_rights(
     """What these customers (None: all) may do as of an instant; those archived or not there are left out."""
     known = live_customers(session, tenant_id, customers)
     granted: dict[str, list[SubscriptionRights]] = {customer: [] for customer in known}
-    offerings = CatalogRepository(session, tenant_id).offerings() if known else {}
-    for grant in grants(session, tenant_id, customers, as_of) if known else ():
+    found = grants(session, tenant_id, customers, as_of) if known else []
+    codes = {grant.contract.offering for grant in found}
+    offerings = CatalogRepository(session, tenant_id).offerings(codes) if codes else {}
+    for grant in found:
         contract = grant.contract
         if contract.customer_id in granted:
             granted[contract.customer_id].append(_rights(grant, offerings[contract.offering], as_of))

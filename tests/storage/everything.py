@@ -65,8 +65,14 @@ EVERYTHING: dict[str, Any] = {
             "key": "api",
             "name": "Main API",
             "type": "API",
-            "units": ["calls", "bytes"],
-            "metadata": {"base_path": "/v1", "api_version": "1.0", "tags": ["a", "b"], "beta": True, "limits": {"max": 5}},
+            "units": ["bytes", "calls"],
+            "metadata": {
+                "base_path": "/v1",
+                "api_version": "1.0",
+                "tags": ["a", "b"],
+                "beta": True,
+                "limits": {"max": 5},
+            },
             "audience": "PUBLIC",
             "maturityStage": "BETA",
         },
@@ -114,7 +120,10 @@ EVERYTHING: dict[str, Any] = {
                 {"unit": "seats", "model": "FLAT_RATE", "flatRate": "80", "billingTiming": "ADVANCE"},
             ],
         },
-        {"key": "extra", "metrics": [{"metricName": "jobs", "rate": "0.0000001", "rollover": True, "includedFree": 5}]},
+        {
+            "key": "extra",
+            "metrics": [{"metricName": "jobs", "rate": "0.0000001", "rollover": True, "includedFree": 5}],
+        },
         {"key": "free", "baseFee": 0},
     ],
     "offerings": [
@@ -178,12 +187,22 @@ EVERYTHING: dict[str, Any] = {
             "taxStatus": {"status": "REVERSE_CHARGE", "taxId": "ES1", "country": "ES"},
             "address": {"city": "Madrid", "country": "ES"},
             "billingEntity": "us",
-            "metadata": {"segment": "smb", "score": "1.50", "since": "2024-01-01", "nested": {"a": [1, None]}},
+            "metadata": {
+                "segment": "smb",
+                "score": "1.50",
+                "since": "2024-01-01",
+                "nested": {"a": [1, None]},
+            },
         },
         {"id": "bob", "timeZone": "Asia/Tokyo", "taxStatus": "EXEMPT"},
     ],
     "teams": [
-        {"id": "team_a", "name": "Core", "customerId": "ann", "budget": {"amount": "1500.50", "period": "ANNUAL"}},
+        {
+            "id": "team_a",
+            "name": "Core",
+            "customerId": "ann",
+            "budget": {"amount": "1500.50", "period": "ANNUAL"},
+        },
         {"id": "team_b", "name": "Core", "customerId": "bob"},
     ],
     "apps": [
