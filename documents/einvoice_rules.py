@@ -74,7 +74,10 @@ def _lines(invoice: ET.Element) -> Iterator[str]:
                 yield f"{rule}: line {name} has no {what}"
         if not item.find("ram:SpecifiedLineTradeDelivery/ram:BilledQuantity", _NS).get("unitCode"):  # type: ignore[union-attr]
             yield f"BR-23: line {name} has no unit code"
-        if _number(item, "ram:SpecifiedLineTradeAgreement/ram:NetPriceProductTradePrice/ram:ChargeAmount") < 0:
+        if (
+            _number(item, "ram:SpecifiedLineTradeAgreement/ram:NetPriceProductTradePrice/ram:ChargeAmount")
+            < 0
+        ):
             yield f"BR-27: line {name} has a price below zero"
 
 
@@ -134,7 +137,9 @@ def _category(tax: ET.Element | None) -> tuple[str, Decimal]:
 
 
 def _parties(invoice: ET.Element) -> Iterator[str]:
-    used = {found.text for found in invoice.findall(f"{_SETTLED}/ram:ApplicableTradeTax/ram:CategoryCode", _NS)}
+    used = {
+        found.text for found in invoice.findall(f"{_SETTLED}/ram:ApplicableTradeTax/ram:CategoryCode", _NS)
+    }
     seller = _given(invoice, f"{_SELLER}/ram:SpecifiedTaxRegistration/ram:ID")
     buyer = _given(invoice, f"{_BUYER}/ram:SpecifiedTaxRegistration/ram:ID")
     identified = seller or any(

@@ -8,9 +8,9 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from babel.dates import format_date
-from babel.numbers import format_currency, format_decimal, get_currency_name
 from babel.core import Locale
+from babel.dates import format_date
+from babel.numbers import format_currency, format_decimal, get_currency_name, get_currency_symbol
 
 from domain.catalog.details import Address
 from domain.invoice_document import (
@@ -59,14 +59,19 @@ def words(document: InvoiceDocument) -> dict[str, Any]:
 
 def money(amount: Decimal, currency: str) -> str:
     """1234.5 USD is $1,234.50; a currency has as many decimal places as ISO 4217 says."""
-    exact = amount.quantize(Decimal(1).scaleb(-currency_exponent(currency)))
-    return _minus(format_currency(exact, currency, locale=LOCALE, currency_digits=False, format=_money_format(currency)))
+    exponent = currency_exponent(currency)
+    return _amount(amount.quantize(Decimal(1).scaleb(-exponent)), currency, exponent)
 
 
 def price(amount: Decimal, currency: str) -> str:
     """A unit price with all its digits, at least those the currency has."""
-    digits = max(currency_exponent(currency), _places(amount))
-    return _minus(format_currency(amount, currency, locale=LOCALE, currency_digits=False, format=f"¤#,##0{_zeros(digits)}"))
+    return _amount(amount, currency, max(currency_exponent(currency), _places(amount)))
+
+
+def _amount(amount: Decimal, currency: str, digits: int) -> str:
+    gap = "\xa0" if get_currency_symbol(currency, locale=LOCALE)[-1].isalpha() else ""
+    pattern = f"¤{gap}#,##0{_zeros(digits)}"
+    return _minus(format_currency(amount, currency, format=pattern, locale=LOCALE, currency_digits=False))
 
 
 def number(quantity: Decimal) -> str:
@@ -76,10 +81,6 @@ def number(quantity: Decimal) -> str:
 
 def day(when: date) -> str:
     return format_date(when, format="d MMM y", locale=LOCALE)
-
-
-def _money_format(currency: str) -> str:
-    return f"¤#,##0{_zeros(currency_exponent(currency))}"
 
 
 def _places(amount: Decimal) -> int:
@@ -155,7 +156,9 @@ def _groups(document: InvoiceDocument) -> Iterable[dict[str, Any]]:
         yield {
             "title": document.group_titles.get(group, group),
             "lines": [_line(line, document) for line in found],
-            "sum": money(sum((line.amount for line in found), Decimal(0)), document.currency) if several else None,
+            "sum": money(sum((line.amount for line in found), Decimal(0)), document.currency)
+            if several
+            else None,
         }
 
 
@@ -215,9 +218,15 @@ def _totals(document: InvoiceDocument) -> list[list[str]]:
     found = [["Subtotal", money(document.subtotal, code)]]
     if document.discount:
         found.append(["Discount", money(-document.discount, code)])
-    found += [[_tax_label(tax, code), money(tax.tax, code)] for tax in document.taxes if tax.category != NOT_SUBJECT]
+    found += [
+        [_tax_label(tax, code), money(tax.tax, code)] for tax in document.taxes if tax.category != NOT_SUBJECT
+    ]
     found.append(["Total", money(document.total, code)])
-    for label, amount in (("Paid from wallet", document.wallet), ("Credited", document.credited), ("Paid", document.paid)):
+    for label, amount in (
+        ("Paid from wallet", document.wallet),
+        ("Credited", document.credited),
+        ("Paid", document.paid),
+    ):
         if amount:
             found.append([label, money(-amount, code)])
     return found
@@ -240,7 +249,9 @@ def _remarks(document: InvoiceDocument) -> list[str]:
         found.append(f"This credit note corrects invoice {document.refers_to}.")
         found += [f"Reason: {document.reason}."] if document.reason else []
     elif document.due_days is not None and document.left > 0 and document.status != "VOID":
-        within = "on receipt" if document.due_days == 0 else f"within {document.due_days} days of the invoice date"
+        within = (
+            "on receipt" if document.due_days == 0 else f"within {document.due_days} days of the invoice date"
+        )
         found.append(f"Payable {within}. Please quote {document.number} with your payment.")
     elif document.refers_to:
         found.append(f"This invoice replaces {document.refers_to}.")

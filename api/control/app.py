@@ -17,6 +17,7 @@ from api.control.bill_runs.routes import bill_run_routes
 from api.control.billing_entities.routes import billing_entity_routes, provisioning_routes
 from api.control.calls import Door
 from api.control.coupons.routes import coupon_routes
+from api.control.credit_notes.routes import credit_note_routes
 from api.control.customers.routes import customer_routes
 from api.control.health import health_routes
 from api.control.invoices.routes import invoice_routes
@@ -46,6 +47,7 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     api_key_routes,
     oauth_routes,
     invoice_routes,
+    credit_note_routes,
     bill_run_routes,
     rate_plan_routes,
     rate_limit_routes,

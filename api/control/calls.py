@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Depends, Header, Request, Response
@@ -37,6 +37,7 @@ from storage.tenancy import Tx, installation_tx, tenant_tx
 
 __all__ = ["Area", "Call", "Door", "Page", "PageQuery", "Told", "managed_router"]
 
+T = TypeVar("T")
 FORGET_EVERY = timedelta(minutes=10)
 JSON = "application/json"
 _REPEATED = "Idempotency-Replayed"
@@ -144,6 +145,11 @@ class Call:
         with self._transaction() as tx:
             found = work(tx)
         return _answer(found, 200, envelope=envelope)
+
+    def look(self, work: Callable[[Tx], T]) -> T:
+        """What `work` found, as it is: for answers that are no JSON."""
+        with self._transaction() as tx:
+            return work(tx)
 
     def listing(self, work: Callable[[Tx, PageQuery], Page]) -> Response:
         """A page of a list."""

@@ -98,6 +98,8 @@ def organization() -> Schema:
         "logoUrl": _LINK,
     }
     terms = {"paymentDueDays": whole("Days to pay.", 0, 365), "termsUrl": _LINK, "privacyUrl": _LINK}
+    terms["invoiceGraceDays"] = whole("Days a draft waits for late events before it is issued; default 3.", 0, 60)
+    terms["autoFinalize"] = {"type": "boolean", "description": "Issue drafts by themselves after that; default true."}
     terms["invoiceNote"] = text("Stands on every invoice.")
     rate = {
         "provider": text("Such as openai."),
@@ -278,6 +280,7 @@ def customer() -> Schema:
         "address": _ADDRESS,
         "billingEntity": key("Who bills it; default: the tenant's default issuer."),
         "metadata": _METADATA,
+        "paymentDueDays": whole("Days to pay its invoices; default: the tenant's.", 0, 365),
     }
     also = {"defaultCurrency": "currency", "billingEntityId": "billingEntity"}
     return thing("A customer.", fields, ["id"], also)

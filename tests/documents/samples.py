@@ -50,7 +50,15 @@ def line(name: str, amount: str, rate: str = "19", **fields: object) -> Document
     category = STANDARD_RATE if D(rate) else NOT_SUBJECT
     tax = (taxable * D(rate) / 100).quantize(D("0.01"))
     made = DocumentLine(
-        f"ln_{name.lower().replace(' ', '_')}", "sub_lumen", name, D(amount), discount, taxable, tax, category, D(rate)
+        f"ln_{name.lower().replace(' ', '_')}",
+        "sub_lumen",
+        name,
+        D(amount),
+        discount,
+        taxable,
+        tax,
+        category,
+        D(rate),
     )
     return replace(made, **{"first_day": FIRST, "last_day": LAST, **fields})
 
@@ -73,7 +81,10 @@ def document(lines: tuple[DocumentLine, ...] = LINES, **fields: object) -> Invoi
         own = [each for each in lines if (each.tax_category, each.tax_rate) == (category, rate)]
         base, tax = sum((each.taxable for each in own), D(0)), sum((each.tax for each in own), D(0))
         taxes.append(TaxTotal(category, rate, base, tax, "VAT"))
-    subtotal, discount = sum((each.amount for each in lines), D(0)), sum((each.discount for each in lines), D(0))
+    subtotal, discount = (
+        sum((each.amount for each in lines), D(0)),
+        sum((each.discount for each in lines), D(0)),
+    )
     tax = sum((each.tax for each in taxes), D(0))
     total = subtotal - discount + tax
     made = InvoiceDocument(
@@ -110,13 +121,29 @@ def long_document() -> InvoiceDocument:
     for place in range(12):
         title = f"sub_{place:02d}"
         lines += [replace(each, line_id=f"{each.line_id}_{place}", group=title) for each in LINES[:5]]
-    return document(tuple(lines), number="NW-2026-0043", group_titles={f"sub_{n:02d}": f"Scale · Region {n + 1}" for n in range(12)})
+    return document(
+        tuple(lines),
+        number="NW-2026-0043",
+        group_titles={f"sub_{n:02d}": f"Scale · Region {n + 1}" for n in range(12)},
+    )
 
 
 def untaxed_document() -> InvoiceDocument:
     """A plain one: JPY, no tax, no addresses, no branding."""
-    lines = (line("Scale, monthly fee", "60000", "0", unit_price=D(60000), quantity=D(1)), line("Output Tokens", "1476", "0", quantity=D(1230000), unit="token", unit_price=D("0.0012")))
-    return document(lines, currency="JPY", seller=Party("Northwind AI Inc."), buyer=Party("Kitsune Robotics 株式会社", email="billing@kitsune.example", reference="kitsune"), color=None, footer=None, note=None, group_titles={"sub_lumen": "Scale"})
+    lines = (
+        line("Scale, monthly fee", "60000", "0", unit_price=D(60000), quantity=D(1)),
+        line("Output Tokens", "1476", "0", quantity=D(1230000), unit="token", unit_price=D("0.0012")),
+    )
+    return document(
+        lines,
+        currency="JPY",
+        seller=Party("Northwind AI Inc."),
+        buyer=Party("Kitsune Robotics 株式会社", email="billing@kitsune.example", reference="kitsune"),
+        color=None,
+        footer=None,
+        note=None,
+        group_titles={"sub_lumen": "Scale"},
+    )
 
 
 def credit_note() -> InvoiceDocument:
