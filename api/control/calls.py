@@ -69,10 +69,13 @@ RepeatHeader = Annotated[
 class Door:
     """One per application: what all calls stand on."""
 
-    def __init__(self, engine: Engine, home: Path, redis_url: str | None = None) -> None:
+    def __init__(
+        self, engine: Engine, home: Path, redis_url: str | None = None, lake_url: str | None = None
+    ) -> None:
         self.engine = engine
         self.home = home
         self.redis_url = redis_url
+        self.lake_url = lake_url or str(home / "lake")
         self.operators = Operators(engine, home)
         self._forgotten_at = datetime.now(UTC)
         self._forgetting = threading.Lock()

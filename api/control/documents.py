@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import Response
 
@@ -13,9 +14,10 @@ from domain.invoice_document import InvoiceDocument
 from storage.tenancy import Tx
 
 PDF, XML = "application/pdf", "application/xml"
+_Answers = dict[int | str, dict[str, Any]]
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-PDF_ANSWER = {200: {"description": "The document.", "content": {PDF: BINARY}}}
-XML_ANSWER = {
+PDF_ANSWER: _Answers = {200: {"description": "The document.", "content": {PDF: BINARY}}}
+XML_ANSWER: _Answers = {
     200: {"description": "The electronic invoice.", "content": {XML: {"schema": {"type": "string"}}}}
 }
 

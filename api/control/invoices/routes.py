@@ -1,5 +1,6 @@
 """The routes of invoices. Put here: reading the request, shaping the answer. Keep out: what may happen to an invoice."""
 
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from api.control.documents import PDF_ANSWER, XML_ANSWER, as_pdf, as_xml
 from domain.catalog.fields import Fields
 from domain.invoice_life import UNPAID
 from domain.period import parse_month
+from providers.payments import Order, Outcome, provider_of
 from storage.repositories.invoice_states import (
     InvoiceStates,
     Wanted,
@@ -23,8 +25,10 @@ from storage.repositories.invoice_states import (
 )
 from storage.services.invoice_documents import invoice_document
 from storage.services.invoices_by_hand import InvoicesByHand
-from storage.services.payments import read_payment
+from storage.services.payment_gateways import PaymentGateways
+from storage.services.payments import Due, collect, read_payment
 from storage.tables.invoices import InvoiceRow
+from storage.tables.money import PaymentGatewayRow
 from storage.tenancy import Tx
 
 
@@ -124,6 +128,19 @@ def _changing(router: APIRouter, door: Door) -> None:
         """Take in a payment, whole or in part; with nothing left to pay the invoice is PAID."""
         sent = {} if body is None else body.sent()
         return call.write(lambda tx: _shown(_states(tx).pay(reference, read_payment(Fields(sent, "")))))
+
+    @router.post("/{reference}/collect")
+    def collect_now(reference: str, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
+        """Take what is left from the customer's default payment method, through its gateway."""
+
+        def work(tx: Tx) -> dict[str, Any]:
+            def charge(gateway: PaymentGatewayRow, due: Due) -> Outcome:
+                secret = PaymentGateways(tx, door.seal).api_key(gateway)
+                return provider_of(gateway.gateway_type, secret).charge(Order(**asdict(due)))
+
+            return _with_lines(tx, collect(tx, reference, charge).id)
+
+        return call.write(work)
 
     @router.post("/{reference}/void")
     def void(

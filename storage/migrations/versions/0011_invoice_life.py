@@ -21,6 +21,7 @@ def upgrade() -> None:
     _invoices()
     _payments()
     _credit_notes()
+    _credit_note_lines()
     protect("payments", "credit_note_sequences", "credit_notes", "credit_note_lines")
 
 
@@ -128,6 +129,9 @@ def _credit_notes() -> None:
     op.create_index(
         op.f("ix_credit_notes_tenant_id_created_at_id"), "credit_notes", ["tenant_id", "created_at", "id"]
     )
+
+
+def _credit_note_lines() -> None:
     op.create_table(
         "credit_note_lines",
         sa.Column("tenant_id", sa.Text(), nullable=False),

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from storage.database import make_engine, session_scope
-from storage.repositories.invoice_states import locate
+from storage.repositories.invoice_states import Wanted, find_invoices, locate
 from storage.services.invoice_upkeep import Round, keep_invoices
 from storage.tables.invoices import InvoiceRow
 from tests.api.control.conftest import Api, problem
@@ -254,3 +254,35 @@ def test_an_issued_invoice_keeps_the_names_it_was_issued_with(api: Api) -> None:
     before = api.get(f"/api/v1/invoices/{invoice['id']}/pdf").content
     api.patch(f"/api/v1/customers/{who}", {"name": "Somebody Else"})
     assert api.get(f"/api/v1/invoices/{invoice['id']}/pdf").content == before
+
+
+def test_a_preview_is_the_month_so_far_and_writes_nothing(api: Api) -> None:
+    plan = api.made(
+        "/api/v1/rateplans", {"name": "Pro", "currency": "USD", "baseFee": 49, "metricConfigs": []}
+    )["id"]
+    about = {"code": "pro", "name": "Pro", "type": "STANDALONE", "status": "ACTIVE", "currency": "USD"}
+    offering = api.made("/api/v1/offerings", {**about, "primaryRatePlanId": plan})["id"]
+    who = customer(api)
+    terms = {"offeringId": offering, "customerId": who, "billingCycle": "MONTHLY", "startDate": "2026-01-01"}
+    api.made("/api/v1/subscriptions", terms)
+    found = api.get(f"/api/v1/customers/{who}/invoice-preview?month=2026-05").json()["data"]
+    assert [amount(each["total"]) for each in found["invoices"]] == [49], found
+    with session_scope(api.database_url) as session:
+        assert find_invoices(session, Wanted()) == []
+    problem(api.get("/api/v1/customers/nobody/invoice-preview"), 404)
+
+
+def test_money_is_collected_through_the_customers_gateway_or_not_at_all(api: Api) -> None:
+    who = customer(api)
+    invoice = one_off(api, customerId=who)
+    path = f"/api/v1/invoices/{invoice['id']}/collect"
+    problem(api.post(path), 400, "NO_PAYMENT_METHOD")
+    api.made("/api/v1/payment-gateways", {"gatewayType": "MANUAL", "displayName": "Bank"})
+    api.made(
+        "/api/v1/payment-methods",
+        {"customerId": who, "gatewayToken": "mandate-1", "methodType": "SEPA_DEBIT"},
+    )
+    pending = api.made(path)
+    assert (pending["status"], [each["status"] for each in pending["payments"]]) == ("OPEN", ["PENDING"])
+    problem(api.post(path), 409, "PAYMENT_PENDING")
+    assert api.made(f"/api/v1/invoices/{invoice['id']}/pay")["status"] == "PAID"
