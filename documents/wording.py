@@ -183,6 +183,8 @@ def _details(line: DocumentLine, document: InvoiceDocument) -> Iterable[str]:
         yield f"per {line.unit}"
     if line.included:
         yield f"{number(line.included)} included free of charge"
+        if line.quantity is not None and line.quantity > line.included:
+            yield f"{number(line.quantity - line.included)} charged"
     if line.adjustment > 0:
         yield f"with {money(line.adjustment, document.currency)} up to the minimum agreed"
     if line.adjustment < 0:

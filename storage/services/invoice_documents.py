@@ -170,8 +170,8 @@ def _line(line: Mapping[str, Any], about: Mapping[str, Any]) -> DocumentLine:
 
 
 def _price(line: Mapping[str, Any]) -> Decimal | None:
-    """The one price that explains the charge, where there is one with few digits."""
-    if line["tiers"] or not line["billable"] or line["model"] not in ("PER_UNIT", "INCLUDED_QUOTA", None):
+    """The one price that explains the charge, where there is one. Overage may be priced in blocks, which no price per unit says."""
+    if line["tiers"] or not line["billable"] or line["model"] not in ("PER_UNIT", None):
         return None
     price = (line["unrounded"] / line["billable"]).normalize()
     return (
