@@ -246,6 +246,8 @@ class InvoiceStates:
         amount = row.left if received.amount is None else received.amount
         if amount > row.left:
             raise MoreThanIsLeft(row.number, amount, row.left)
+        if received.provider == "MANUAL" and received.status == "SUCCEEDED":
+            self._close_awaited(row)
         self._session.add(self._payment_row(row, received, amount))
         if received.status == "SUCCEEDED":
             row.paid += amount
@@ -293,6 +295,12 @@ class InvoiceStates:
         row.void_reason, row.voided_at = reason, self._now()
         self._move(row, VOID, "VOIDED", reason)
         return row
+
+    def _close_awaited(self, row: InvoiceRow) -> None:
+        """The payment somebody notes is the one that was waited for."""
+        for awaited in payments_of(self._session, row):
+            if awaited.status == "PENDING" and awaited.provider == "MANUAL":
+                awaited.status, awaited.failure_code = "FAILED", "NOTED_BY_HAND"
 
     def _require(self, row: InvoiceRow, verb: str, *needed: str) -> None:
         if row.status not in needed:

@@ -176,7 +176,7 @@ def _price(line: Mapping[str, Any]) -> Decimal | None:
     price = (line["unrounded"] / line["billable"]).normalize()
     return (
         price if price * line["billable"] == line["unrounded"] and -price.as_tuple().exponent <= 12 else None
-    )  # type: ignore[operator]
+    )
 
 
 def _credited(line: Mapping[str, Any], share: CreditNoteLineRow, about: Mapping[str, Any]) -> DocumentLine:
@@ -206,7 +206,7 @@ def _tax_of(line: Mapping[str, Any]) -> tuple[str, Decimal]:
     if line["tax"] and not taxes:
         return STANDARD_RATE, round_money(line["tax"] * 100 / line["taxable"], 2)
     treatments = [tax.get("treatment") for tax in taxes]
-    return _CATEGORIES.get(treatments[0] if treatments else None, NOT_SUBJECT), Decimal(0)
+    return _CATEGORIES.get(str(treatments[0]) if treatments else "", NOT_SUBJECT), Decimal(0)
 
 
 def _tax_name(line: Mapping[str, Any]) -> str:
