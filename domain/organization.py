@@ -147,6 +147,8 @@ def _theme(fields: Fields) -> dict[str, Any]:
 def _terms(fields: Fields) -> dict[str, Any]:
     return {
         "paymentDueDays": fields.whole("paymentDueDays", 0, 365),
+        "invoiceGraceDays": fields.whole("invoiceGraceDays", 0, 60),
+        "autoFinalize": None if fields.raw("autoFinalize")[1] is None else fields.flag("autoFinalize"),
         "termsUrl": link(fields, "termsUrl"),
         "privacyUrl": link(fields, "privacyUrl"),
         "invoiceNote": fields.maybe_text("invoiceNote"),

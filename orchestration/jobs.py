@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from assets._table import MONTHS
 from orchestration.checks import EVENT_TABLES
 from storage.lake import Lake
+from storage.services.invoice_upkeep import keep_invoices
 from storage.services.subscription_upkeep import keep_up
 from transforms.frames import TABLES
 
@@ -72,4 +73,27 @@ def keep_subscriptions() -> None:
     record_what_is_due()
 
 
-JOBS = [ingest, close_month, access_rights, maintain_lake, keep_subscriptions]
+@dg.op
+def move_invoices_on(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
+    """Do what is due for invoices; one that cannot be moved on is named and tried again next time."""
+    done = keep_invoices(database, datetime.now(UTC))
+    context.log.info(
+        "%s issued, %s overdue, %s reminded, %s given up",
+        done.issued,
+        done.overdue,
+        done.reminded,
+        done.given_up,
+    )
+    for invoice, why in done.stuck.items():
+        context.log.error("invoice %s could not be moved on: %s", invoice, why)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Issue drafts whose grace period is over; mark unpaid invoices overdue, remind of them, give them up.",
+)
+def keep_invoices_daily() -> None:
+    move_invoices_on()
+
+
+JOBS = [ingest, close_month, access_rights, maintain_lake, keep_subscriptions, keep_invoices_daily]

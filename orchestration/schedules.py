@@ -7,7 +7,14 @@ import dagster as dg
 from redis import Redis
 from sqlalchemy import Engine
 
-from orchestration.jobs import access_rights, close_month, ingest, keep_subscriptions, maintain_lake
+from orchestration.jobs import (
+    access_rights,
+    close_month,
+    ingest,
+    keep_invoices_daily,
+    keep_subscriptions,
+    maintain_lake,
+)
 from storage.drain import backlog
 from storage.services.subscription_upkeep import due
 
@@ -47,6 +54,14 @@ maintain_nightly = dg.ScheduleDefinition(
     name="maintain_nightly", job=maintain_lake, cron_schedule="30 3 * * *", default_status=RUNNING
 )
 
+invoices_nightly = dg.ScheduleDefinition(
+    name="invoices_nightly",
+    job=keep_invoices_daily,
+    cron_schedule="15 4 * * *",
+    default_status=RUNNING,
+    description="Drafts are issued, unpaid invoices reminded of.",
+)
+
 
 @dg.schedule(job=keep_subscriptions, cron_schedule="*/5 * * * *", default_status=RUNNING)
 def keep_subscriptions_every_five_minutes(
@@ -62,5 +77,6 @@ def keep_subscriptions_every_five_minutes(
 
 
 SCHEDULES = [
-    ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, keep_subscriptions_every_five_minutes,
+    ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, invoices_nightly,
+    keep_subscriptions_every_five_minutes,
 ]  # fmt: skip

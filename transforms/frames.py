@@ -342,12 +342,12 @@ INVOICES = Table(
     (
         *_INVOICE,
         _c("number", TEXT, "gap-free per issuer and year"),
-        _c("status", TEXT, "DRAFT, OPEN, PAID or VOID"),
+        _c("status", TEXT, "DRAFT, OPEN, PAID, OVERDUE, UNCOLLECTIBLE or VOID"),
         _c("content_hash", TEXT, "SHA-256 over the invoice's canonical content"),
     ),
     key=("month", "invoice_id"),
     partition_by=("month",),
-    rules=(*_INVOICE_RULES, _one_of("status", "DRAFT", "OPEN", "PAID", "VOID")),
+    rules=(*_INVOICE_RULES, _one_of("status", "DRAFT", "OPEN", "PAID", "OVERDUE", "UNCOLLECTIBLE", "VOID")),
 )
 
 INVOICE_LINES = Table(
@@ -358,7 +358,7 @@ INVOICE_LINES = Table(
         _c("invoice_id", TEXT, "the invoice it is on"),
         _c("number", TEXT, "that invoice's number"),
     ),
-    key=("month", "line_id"),
+    key=("month", "invoice_id", "line_id"),
     partition_by=("month",),
 )  # fmt: skip
 

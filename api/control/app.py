@@ -17,8 +17,10 @@ from api.control.bill_runs.routes import bill_run_routes
 from api.control.billing_entities.routes import billing_entity_routes, provisioning_routes
 from api.control.calls import Door
 from api.control.coupons.routes import coupon_routes
+from api.control.credit_notes.routes import credit_note_routes
 from api.control.customers.routes import customer_routes
 from api.control.health import health_routes
+from api.control.invoices.preview import preview_routes
 from api.control.invoices.routes import invoice_routes
 from api.control.metrics.routes import metric_routes
 from api.control.oauth.routes import oauth_routes
@@ -46,6 +48,8 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     api_key_routes,
     oauth_routes,
     invoice_routes,
+    credit_note_routes,
+    preview_routes,
     bill_run_routes,
     rate_plan_routes,
     rate_limit_routes,
@@ -101,7 +105,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    door = Door(engine, settings.home, settings.redis_url)
+    door = Door(engine, settings.home, settings.redis_url, settings.lake_url)
     routers = [
         health_routes(engine, settings.redis_url),
         *(routes(door) for routes in ROUTES),

@@ -99,6 +99,13 @@ def organization() -> Schema:
         "logoUrl": LINK,
     }
     terms = {"paymentDueDays": whole("Days to pay.", 0, 365), "termsUrl": LINK, "privacyUrl": LINK}
+    terms["invoiceGraceDays"] = whole(
+        "Days a draft waits for late events before it is issued; default 3.", 0, 60
+    )
+    terms["autoFinalize"] = {
+        "type": "boolean",
+        "description": "Issue drafts by themselves after that; default true.",
+    }
     terms["invoiceNote"] = text("Stands on every invoice.")
     rate = {
         "provider": text("Such as openai."),

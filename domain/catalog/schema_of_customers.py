@@ -49,6 +49,7 @@ def customer() -> Schema:
         "address": ADDRESS,
         "billingEntity": key("Who bills it; default: the tenant's default issuer."),
         "metadata": METADATA,
+        "paymentDueDays": whole("Days to pay its invoices; default: the tenant's.", 0, 365),
     }
     also = {"defaultCurrency": "currency", "billingEntityId": "billingEntity"}
     return thing("A customer.", fields, ["id"], also)

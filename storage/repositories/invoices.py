@@ -138,6 +138,14 @@ def _locked_numbers(session: Session, wanted: set[tuple[str, str, int]]) -> _Num
     return _Numbers(rows, styles)
 
 
+def next_number(session: Session, tenant_id: str, entity: str, year: int) -> str:
+    """The next number of an issuer's invoices of a year, for one made by hand. Raises UnknownIssuer."""
+    sequence = (tenant_id, entity, year)
+    number = _locked_numbers(session, {sequence}).take(sequence)
+    session.flush()
+    return number
+
+
 def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Any]:
     columns = (
         InvoiceRow.tenant_id,
@@ -206,7 +214,9 @@ def _delete_lines(session: Session, keys: list[tuple[str, str]]) -> None:
 
 def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> None:
     """Drafts of the scope that no run settles any more: void, empty, their number kept."""
-    query = select(InvoiceRow).where(InvoiceRow.month == scope.month, InvoiceRow.status == "DRAFT")
+    query = select(InvoiceRow).where(
+        InvoiceRow.month == scope.month, InvoiceRow.status == "DRAFT", InvoiceRow.kind == "PERIOD"
+    )
     if scope.tenants:
         query = query.where(InvoiceRow.tenant_id.in_(scope.tenants))
     if scope.customers:

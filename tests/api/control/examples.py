@@ -117,6 +117,14 @@ def _invoice(world: World) -> str:
     return about["id"]
 
 
+def _credit_note(world: World) -> str:
+    lines = [{"description": "Workshop", "amount": 90}]
+    body = {"customerId": world["/api/v1/customers"], "lines": lines}
+    invoice = world.made("/api/v1/invoices", body)
+    world.api.made(f"/api/v1/invoices/{invoice}/finalize", tenant=world.tenant)
+    return world.made("/api/v1/credit-notes", {"invoiceId": invoice, "amount": 9, "reason": "GOODWILL"})
+
+
 MAKERS: dict[str, Maker] = {
     "/api/v1/customers": _plain("/api/v1/customers", **CUSTOMER),
     "/api/v1/metrics": _plain("/api/v1/metrics", key="calls", name="Calls", aggregationType="COUNT"),
@@ -148,6 +156,7 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/apps": _of_customer("/api/v1/apps", name="Shop"),
     "/api/v1/agents": _of_customer("/api/v1/agents", name="Helper", agentType="CLAUDE"),
     "/api/v1/invoices": _invoice,
+    "/api/v1/credit-notes": _credit_note,
     "/api/v1/bill-runs": _plain("/api/v1/bill-runs", **MONTH),
 }
 """Path before the id to what makes one."""

@@ -1,0 +1,33 @@
+"""What a customer's invoice would be now. Put here: running the pipeline on the lake as it is, writing nothing. Keep out: the pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+from sqlalchemy.orm import Session
+
+from storage.lake import Lake, Scope
+from storage.repositories.terms import frozen_terms
+from transforms import pipeline
+from transforms.frames import BILLING_TERMS
+from transforms.meter import meter
+
+
+def invoice_preview(
+    session: Session, lake: Lake, tenant_id: str, customer_id: str, month: str
+) -> dict[str, Any]:
+    """`settlements` and `lines` (rows of SETTLEMENTS and ROUTED_LINES) of the month, by the ten stages that bill it. Held lines say
+    why. Raises NotAMonth, and what the stages raise."""
+    rows = frozen_terms(session, month=month, tenants=[tenant_id], customers=[customer_id])
+    terms = pl.DataFrame(rows, schema=BILLING_TERMS.schema)
+    if terms.is_empty():
+        return {"settlements": [], "lines": []}
+    scope = Scope(tenants=(tenant_id,), customers=(customer_id,))
+    used = pl.col("occurred_at").is_between(
+        terms["active_start"].min(), terms["active_end"].max(), closed="left"
+    )
+    events = lake.scan("validated_events", scope).filter(used)
+    metered = meter(validated_events=events, terms=terms, month=month)
+    made = pipeline.run(metered_events=metered.lazy(), terms=terms)
+    return {"settlements": made["settlements"].to_dicts(), "lines": made["routed_lines"].to_dicts()}
