@@ -16,7 +16,7 @@ from tests.transforms.billing_rows import (
     unpriced,
     used,
 )
-from transforms.frames import INVOICE_LINES, INVOICES, TABLES
+from transforms.frames import ALLOWANCES, INVOICE_LINES, INVOICES, TABLES
 from transforms.invoice_lines import LinesWithoutInvoice, invoice_lines
 from transforms.pipeline import STAGES, run
 from transforms.s02_rollover import rollover
@@ -35,7 +35,11 @@ def taxed(
 ) -> pl.DataFrame:
     frozen = terms(*(line for line, _ in lines))
     usage = aggregates(*(used(line, value) for line, value in lines if line["unit"]), *extra)
-    free = allowance(usage_aggregates=usage, rollovers=rollover(terms=frozen), terms=frozen)
+    free = allowance(
+        usage_aggregates=usage,
+        rollovers=rollover(terms=frozen, earlier_allowances=ALLOWANCES.empty()),
+        terms=frozen,
+    )
     rated = rate(allowances=free, usage_aggregates=usage, terms=frozen)
     discounted = discount(committed_lines=commit(rated_lines=rated, terms=frozen), terms=frozen)
     return tax(discounted_lines=discounted, terms=frozen)
