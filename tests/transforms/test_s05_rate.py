@@ -174,7 +174,7 @@ def test_bands_are_counted_after_free_units() -> None:
 
 
 def test_charges_in_advance_are_a_problem_of_their_line() -> None:
-    row = one(term(None, flat_amount=d(49), billing_timing="ADVANCE"))
+    row = one(term(billing_timing="ADVANCE"), 5)
     assert (row["line_type"], row["amount"]) == ("UNPRICED", d(0))
     assert row["problem"].startswith("TERMS_NOT_SUPPORTED: Rate cannot honour charges in advance yet: ")
 

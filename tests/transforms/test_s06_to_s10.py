@@ -73,10 +73,6 @@ def test_terms_a_stage_cannot_honour_are_refused_by_name(given: dict[str, Any], 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"cap": d(100), "cap_behavior": "BLOCK"}, "QuotaCheck cannot honour a hard cap"),
-        ({"cap": d(100), "cap_behavior": "IGNORE"}, "QuotaCheck cannot honour a hard cap"),
-        ({"cap": d(100)}, "QuotaCheck cannot honour a hard cap"),
-        ({"rollover": True}, "Rollover cannot honour unused free units that carry over"),
         ({"billing_timing": "ADVANCE"}, "Rate cannot honour charges in advance"),
         ({"unsupported": "a commitment"}, "Rate cannot honour a commitment"),
         ({"billing_mode": "PREPAID"}, "Route cannot honour prepaid or hybrid"),
