@@ -9,7 +9,7 @@ from typing import Any
 
 USUAL_FIELDS = ("tool_name", "endpoint_path", "capability_name")
 """Where a plan names values but no field: the first of these an event has."""
-_MULTIPLIED = ("rate", "flat_amount", "per_event_fee", "per_event_min", "per_event_max")
+_MULTIPLIED = ("rate", "per_event_fee", "per_event_min", "per_event_max")
 _PRICES = (*_MULTIPLIED, "tiers", "block_size", "block_rate_basis")
 _STEP = Decimal("1e-12")
 _WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -19,9 +19,9 @@ def by_dimension(item: Mapping[str, Any], agreed: Mapping[str, Any] | None) -> l
     """The line of a unit, and one for each value with a price of its own. agreed: `dimensionPricing` of a version's content.
 
     Each line counts its own usage through its own tiers. The first has the free units, which all share, and every other value.
-    Multiplied prices are rounded, half to even, to the twelve places prices have.
+    A flat rate is due whatever is used, and is not split. Multiplied prices are rounded, half to even, to the twelve places prices have.
     """
-    if not agreed:
+    if not agreed or item["model"] == "FLAT_RATE":
         return [dict(item)]
     field = agreed.get("field")
     refused = ", ".join(_not_honoured(item)) or item.get("unsupported")

@@ -32,7 +32,9 @@ def rollover(*, terms: pl.DataFrame, earlier_allowances: pl.DataFrame) -> pl.Dat
     )
     return ROLLOVERS.conform(
         rows.with_columns(
-            carried=pl.min_horizontal("unused", "rollover_cap").fill_null(pl.lit(0, dtype=QUANTITY)),
+            carried=pl.when(pl.col("unused").is_not_null())
+            .then(pl.min_horizontal("unused", "rollover_cap"))
+            .otherwise(pl.lit(0, dtype=QUANTITY)),
             from_month=pl.col("rolls_from_month"),
             problem=pl.when(unknown).then(problem),
         )

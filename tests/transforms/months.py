@@ -42,26 +42,28 @@ def contract(
 
 
 def bill(
-    month: str, contracts: Iterable[Contract], used: Iterable[tuple[datetime, Any]] = (), before: pl.DataFrame | None = None
+    month: str, contracts: Iterable[Contract], used: Iterable[tuple[datetime, Any]] = (), before: pl.DataFrame | None = None, payload: str | None = None
 ) -> Tables:  # fmt: skip
     """All tables of a month. used: (time, quantity) of calls. before: ALLOWANCES of months billed earlier."""
     frozen = terms(*(row for each in contracts for row in terms_of_month(each, month)))
     known = ALLOWANCES.empty() if before is None else before
     earlier = known.filter(pl.col("month").is_in(earlier_months(frozen)))
     unit = {"tenant_id": "acme", "customer_id": "c1", "unit": "calls"}
-    events = validated(*(event(unit, quantity, at) for at, quantity in used))
+    events = validated(*(event(unit, quantity, at, payload=payload) for at, quantity in used))
     rollovers = rollover(terms=due(frozen), earlier_allowances=earlier)
     metered = meter(validated_events=events.lazy(), terms=frozen, month=month, rollovers=rollovers)
     made = run(metered_events=metered.lazy(), terms=frozen, earlier_allowances=earlier)
     return {"billing_terms": frozen, "metered_events": metered, **made}
 
 
-def bill_months(contracts: Iterable[Contract], used: Mapping[str, Any]) -> dict[str, Tables]:
-    """The tables of each month. used: by month, the calls made on its 10th."""
+def bill_months(
+    contracts: Iterable[Contract], used: Mapping[str, Any], payload: str | None = None
+) -> dict[str, Tables]:
+    """The tables of each month. used: by month, the calls made on its 10th. payload: of each event."""
     made: dict[str, Tables] = {}
     contracts = list(contracts)
     for month, quantity in used.items():
         before = pl.concat([ALLOWANCES.empty(), *(tables["allowances"] for tables in made.values())])
         at = datetime.fromisoformat(f"{month}-10T00:00:00+00:00")
-        made[month] = bill(month, contracts, [(at, quantity)] if quantity else [], before)
+        made[month] = bill(month, contracts, [(at, quantity)] if quantity else [], before, payload)
     return made

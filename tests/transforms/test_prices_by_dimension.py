@@ -17,6 +17,7 @@ from domain.catalog.plan_reading import read_plan
 from domain.catalog.units import Unit
 from domain.period import Schedule
 from domain.terms import Contract, plan_terms, terms_of_month
+from domain.terms_by_dimension import by_dimension
 from tests.transforms.billing_rows import MID_NOVEMBER, d, terms
 from tests.transforms.event_rows import event, metered_month, validated
 from transforms.pipeline import run
@@ -90,7 +91,6 @@ def test_without_a_field_the_usual_ones_are_looked_at(field: str) -> None:
     ("price", "amount"),
     [
         ({"model": "PER_UNIT", "rate": 1}, 30),
-        ({"model": "FLAT_RATE", "flatRate": 7}, 14),
         ({"model": "PERCENTAGE", "ratePercent": 10}, 3),
         ({"model": "PERCENTAGE", "ratePercent": 10, "perEventFee": 1}, 5),
         ({"model": "INCLUDED_QUOTA", "rate": 3, "blockSize": 10}, 12),
@@ -103,6 +103,11 @@ def test_a_multiplier_multiplies_whatever_the_model_asks_for(price: dict[str, An
     made = billed(lines, ("search", 15))
     assert charges(made)["Calls: search"] == amount
     assert made["metered_events"]["marginal_revenue"].sum() == amount
+
+
+def test_a_flat_rate_is_not_split_by_prices_of_the_whole_plan() -> None:
+    item = {"model": "FLAT_RATE", "unit": "calls"}
+    assert by_dimension(item, {"values": {"search": {"multiplier": "2"}}}) == [item]
 
 
 def test_lines_of_a_unit_share_its_free_units_the_units_own_price_first() -> None:
@@ -120,7 +125,7 @@ def test_what_cannot_be_shared_out_holds_the_customer() -> None:
         assert "a price by dimension" in made["routed_lines"]["hold_reason"][0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["search", "draw", "x", None]), st.decimals("0", "500", places=9)), max_size=12),
     st.integers(0, 800),
