@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from domain.terms import Contract, free_terms
 from tests.transforms.months import bill, contract, plan
 
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
+DECEMBER_20 = datetime(2025, 12, 20, tzinfo=UTC)
 MID_FEBRUARY = datetime(2026, 2, 15, tzinfo=UTC)
 ADVANCE: dict[str, Any] = {"baseFee": 28, "baseFeeTiming": "ADVANCE"}
 
@@ -26,14 +27,11 @@ def lines(month: str, *contracts: Contract) -> list[tuple[str, str, Decimal]]:
 
 
 def test_the_first_bill_has_its_own_period_and_the_next() -> None:
-    assert (
-        lines("2026-01", contract(plan(**ADVANCE), JANUARY))
-        == [
-            ("CHARGE", "Pro plan: base fee", 28),
-            ("CHARGE", "Pro plan: base fee, 2026-02-01 to 2026-02-28 in advance", 28),
-        ]
-        or lines("2026-01", contract(plan(**ADVANCE), JANUARY))[::-1] == []
-    )
+    found = lines("2026-01", contract(plan(**ADVANCE), JANUARY))
+    assert sorted(found) == [
+        ("CHARGE", "Pro plan: base fee", 28),
+        ("CHARGE", "Pro plan: base fee, 2026-02-01 to 2026-02-28 in advance", 28),
+    ]
 
 
 def test_later_bills_have_the_next_period_only() -> None:
@@ -103,9 +101,9 @@ def test_a_minimum_spend_beside_a_fee_in_advance_holds_the_customer() -> None:
     assert set(made["destination"]) == {"HELD"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
-    st.datetimes(datetime(2026, 1, 1), datetime(2026, 3, 30), timezones=st.just(UTC)),
+    st.integers(0, 88 * 86_400).map(lambda seconds: JANUARY + timedelta(seconds=seconds)),
     st.decimals("0.01", "1000", places=2),
     st.sampled_from([1, 15, 31]),
     st.sampled_from(["UTC", "Europe/Madrid", "America/New_York"]),
@@ -114,14 +112,14 @@ def test_over_its_life_a_fee_in_advance_comes_to_the_fee_in_arrears(
     ends_at: datetime, fee: Decimal, anchor: int, zone: str
 ) -> None:
     """To within a minor unit for each line that is a part."""
-    schedule = Schedule(datetime(2025, 12, 20).date(), "MONTHLY", anchor, zone)
+    schedule = Schedule(DECEMBER_20.date(), "MONTHLY", anchor, zone)
     totals = [
         sum(
             amount
             for month in ("2025-12", "2026-01", "2026-02", "2026-03", "2026-04")
             for *_, amount in lines(
                 month,
-                contract(plan(baseFee=fee, baseFeeTiming=timing), datetime(2025, 12, 20, tzinfo=UTC), ends_at, schedule=schedule),
+                contract(plan(baseFee=fee, baseFeeTiming=timing), DECEMBER_20, ends_at, schedule=schedule),
             )
         )
         for timing in ("ADVANCE", "ARREARS")

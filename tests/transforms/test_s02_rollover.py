@@ -101,7 +101,7 @@ def test_prices_by_dimension_share_what_is_carried_in() -> None:
     assert (carried(made), charged(made)) == ([0, 70], [0, 0])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.lists(st.integers(0, 300), min_size=2, max_size=4),
     st.none() | st.integers(1, 150),
