@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,11 +11,21 @@ from hashlib import sha256
 from typing import Any
 
 from domain.money import currency_exponent, prorate
-from domain.period import Period, Schedule, due_periods, month_bounds, periods_overlapping, zone
+from domain.period import (
+    Period,
+    Schedule,
+    billing_month,
+    due_periods,
+    month_bounds,
+    periods_overlapping,
+    zone,
+)
 from domain.subscription import live_part
 from domain.terms_agreed import plan_columns, price_columns
+from domain.terms_by_dimension import by_dimension
+from domain.terms_of_fees import fees_of_period
 
-BASE_FEE_ORDER = 0
+SETUP_FEE_ORDER, BASE_FEE_ORDER = -1, 0
 _BEHIND = 10_000
 """Lines of a later stretch of a period stand behind those of an earlier one."""
 _FREE_UNITS_PLACES, _PRICE_PLACES = 9, 12
@@ -37,7 +47,8 @@ class PlanTerms:
 class Contract:
     """A subscription as billing needs it, for a stretch of time with one offering and plan version, paid for or on trial.
 
-    earlier_ends: when the subscription's stretches before this one ended; a period may hold several.
+    earlier_ends: when the subscription's stretches before this one ended; a period may hold several. opens: it is the first that
+    is paid for, so that a setup fee is due.
     """
 
     tenant_id: str
@@ -52,6 +63,7 @@ class Contract:
     rounding: str
     terms: PlanTerms
     earlier_ends: tuple[datetime, ...] = ()
+    opens: bool = True
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -69,18 +81,32 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
         "maximum_spend": None,
         "coupons": [],
         "tax_code": None,
+        **dict.fromkeys(_OF_SOME_LINES),
         **plan_columns(content),
     }
-    items = [{**shared, **_usage(price), "line_order": at + 1} for at, price in enumerate(content["prices"])]
+    prices = [
+        line
+        for price in content["prices"]
+        for line in by_dimension(
+            {**shared, **_usage(price)}, price.get("dimensionPricing") or content.get("dimensionPricing")
+        )
+    ]
+    items = [{**line, "line_order": at + 1} for at, line in enumerate(prices)]
     if content["baseFee"] is not None:
-        items.insert(0, {**shared, **_fee(content), "line_order": BASE_FEE_ORDER})
+        timing = content.get("baseFeeTiming", "ARREARS")
+        fee = _fee(content, "BASE_FEE", "base fee", content["baseFee"]) | {"billing_timing": timing}
+        items.insert(0, {**shared, **fee, "line_order": BASE_FEE_ORDER})
+    if content.get("setupFee") is not None:
+        fee = _fee(content, "SETUP_FEE", "setup fee", content["setupFee"])
+        items.insert(0, {**shared, **fee, "line_order": SETUP_FEE_ORDER})
     units = tuple(price["unit"] for price in content["prices"])
     return PlanTerms(plan, version, content["currency"], tuple(items), units)
 
 
 def free_terms(terms: PlanTerms) -> PlanTerms:
     """The terms on trial: the same lines, metered and visible, at a price of nothing."""
-    return replace(terms, items=tuple({**item, **_free(item)} for item in terms.items))
+    items = (item for item in terms.items if item["kind"] != "SETUP_FEE" and item["dimension_value"] is None)
+    return replace(terms, items=tuple({**item, **_free(item)} for item in items))
 
 
 def unbillable_terms(terms: PlanTerms, what: str) -> PlanTerms:
@@ -99,6 +125,7 @@ def _free(item: Mapping[str, Any]) -> dict[str, Any]:
         "included_free": Decimal(0),
         "rollover": False,
         "billing_timing": "ARREARS",
+        "dimension_fields": None,
     }
 
 
@@ -144,20 +171,54 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "offering": contract.offering,
     }
     rows = []
-    for item in contract.terms.items:
-        name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
-        if earlier:
-            # The first stretch of a period keeps the line's plain id, so that a change leaves what is billed before it alone.
-            name = f"{name}@{contract.starts_at.isoformat()}"
-        who = (contract.tenant_id, contract.subscription_id, period.start)
+    for item in _items(contract, period, live, due=due):
         line: dict[str, Any] = {
-            "line_id": line_id(*who, name),
+            "line_id": _line_of(contract, period, item),
             "line_order": item["line_order"] + earlier * _BEHIND,
         }
+        if item["dimension_fields"]:
+            line["free_pool"] = _line_of(contract, period, {**item, "dimension_value": None})
         if earlier:
             line["description"] = f"{item['description']}, {_days(contract, live)}"
-        rows.append({**item, **of_period, **line, **_for_part(item, period, live)})
+        rows.append(
+            {**item, **of_period, **line, **_before(contract, period, item), **_for_part(item, period, live)}
+        )
     return rows
+
+
+def _items(contract: Contract, period: Period, live: Period, *, due: bool) -> Iterator[Mapping[str, Any]]:
+    """The plan's items as they stand on the bill of a period; of another month's, only what usage needs to know."""
+    for item in contract.terms.items:
+        if item["kind"] == "USAGE":
+            yield item
+        elif due:
+            times = {"starts_at": contract.starts_at, "ends_at": contract.ends_at, "opens": contract.opens}
+            lines = fees_of_period(item, contract.schedule, period, live, **times)  # type: ignore[arg-type]
+            yield from ({**item, **line} for line in lines)
+        elif item["kind"] == "BASE_FEE":
+            yield item
+
+
+def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str:
+    """The id of an item's line in a period. The first stretch of a period keeps the line's plain id, so that a change leaves what
+    is billed before it alone."""
+    name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
+    if item["dimension_value"] is not None:
+        name = f"{name}={item['dimension_value']}"
+    if any(end > period.start for end in contract.earlier_ends):
+        name = f"{name}@{contract.starts_at.isoformat()}"
+    return line_id(contract.tenant_id, contract.subscription_id, period.start, name)
+
+
+def _before(contract: Contract, period: Period, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the free units come from that carry over: the same contract's period before. A change lets them lapse."""
+    if not item["rollover"] or contract.starts_at >= period.start:
+        return {}
+    before = contract.schedule.at(period.start - _MICROSECOND)
+    return {
+        "rolls_from_month": billing_month(period.start, contract.schedule.time_zone),
+        "rolls_from_line": _line_of(contract, before, item),
+    }
 
 
 def _days(contract: Contract, live: Period) -> str:
@@ -173,19 +234,20 @@ def _for_part(item: Mapping[str, Any], period: Period, live: Period) -> dict[str
     if live == period:
         return {}
     part, whole = live.end - live.start, period.end - period.start
-    minimum = item.get("min_fee")
+    minimum, cap = item.get("min_fee"), item["cap"]
     return {
         "included_free": prorate(item["included_free"], part, whole, _FREE_UNITS_PLACES),
+        "cap": None if cap is None else prorate(cap, part, whole, _FREE_UNITS_PLACES),
         **({} if minimum is None else {"min_fee": prorate(minimum, part, whole, _PRICE_PLACES)}),
     }
 
 
-def _fee(content: Mapping[str, Any]) -> dict[str, Any]:
+def _fee(content: Mapping[str, Any], kind: str, what: str, amount: str) -> dict[str, Any]:
     return {
-        "kind": "BASE_FEE",
-        "description": f"{_plan_name(content['name'])}: base fee",
+        "kind": kind,
+        "description": f"{_plan_name(content['name'])}: {what}",
         "model": "FEE",
-        "flat_amount": Decimal(content["baseFee"]),
+        "flat_amount": Decimal(amount),
         "included_free": Decimal(0),
         **dict.fromkeys(_USAGE_ONLY),
     }
@@ -195,6 +257,10 @@ def _plan_name(name: str) -> str:
     return name if name.lower().endswith("plan") else f"{name} plan"
 
 
+_OF_SOME_LINES = (
+    "rollover_cap", "rolls_from_month", "rolls_from_line", "dimension_fields", "dimension_value", "free_pool",
+    "service_start", "service_end",
+)  # fmt: skip
 _USAGE_ONLY = (
     "unit", "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee",
     "per_event_fee", "per_event_min", "per_event_max", "tiers",
@@ -234,7 +300,7 @@ def _usage(price: Mapping[str, Any]) -> dict[str, Any]:
 
 _PRICES = (
     "block_size", "block_rate_basis", "min_fee", "per_event_fee", "per_event_min", "per_event_max", "tiers", "cap",
-    "cap_behavior", "minimum_spend", "maximum_spend", "unsupported",
+    "cap_behavior", "minimum_spend", "maximum_spend", "unsupported", "rollover_cap",
 )  # fmt: skip
 """What a trial is spared, besides rate and fee."""
 

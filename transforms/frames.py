@@ -45,6 +45,10 @@ _PERIOD = (
     _c("period_end", INSTANT, "end of the billing period, exclusive"),
 )
 
+KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE")
+"""BASE_FEE: for the time it was live. ADVANCE_FEE: the next period's, in full. FEE_CREDIT: the part of a fee paid in advance that
+was not used. SETUP_FEE: once."""
+
 BILLING_TERMS = Table(
     "billing_terms",
     "The terms frozen for a month: one row per subscription, period and priced item, from the pinned plan version.",
@@ -58,7 +62,7 @@ BILLING_TERMS = Table(
             "line_order", WHOLE, "place of the line on the invoice: base fee first, then units as in the plan"
         ),
         _c("due", FLAG, "the period ends in this month, so it is billed with it"),
-        _c("kind", TEXT, "USAGE or BASE_FEE"),
+        _c("kind", TEXT, "one of " + ", ".join(KINDS)),
         *_PERIOD,
         _c("active_start", INSTANT, "start of the part of the period the subscription was live"),
         _c("active_end", INSTANT, "end of that part, exclusive"),
@@ -102,11 +106,29 @@ BILLING_TERMS = Table(
         _c("coupons", pl.List(TEXT), "coupons acting on the period, in order of attachment (JSON each)"),
         _c("tax_code", TEXT, "how the customer is taxed; null: not taxed", True),
         _c("unsupported", TEXT, "agreed terms that no stage honours yet; they hold the customer", True),
+        _c("rollover_cap", QUANTITY, "the most free units that carry over; null: all", True),
+        _c(
+            "rolls_from_month",
+            TEXT,
+            "the month that billed the period before, whose unused units carry over",
+            True,
+        ),
+        _c("rolls_from_line", TEXT, "the line of that period", True),
+        _c(
+            "dimension_fields",
+            pl.List(TEXT),
+            "fields of an event that say which price by dimension is its own; the first found counts",
+            True,
+        ),
+        _c("dimension_value", TEXT, "the field's value this line prices; null: all others", True),
+        _c("free_pool", TEXT, "the unit's own line, whose free units its prices by dimension share", True),
+        _c("service_start", INSTANT, "fees in advance: start of the time paid for", True),
+        _c("service_end", INSTANT, "fees in advance: end of that time, exclusive", True),
     ),
     key=("month", "line_id"),
     partition_by=("month",),
     rules=(
-        _one_of("kind", "USAGE", "BASE_FEE"),
+        _one_of("kind", *KINDS),
         _one_of(
             "model",
             "PER_UNIT",
@@ -128,28 +150,47 @@ BILLING_TERMS = Table(
         Rule(
             "usage_names_its_unit",
             "name a unit if they price usage",
-            (pl.col("kind") == "BASE_FEE") | pl.col("unit").is_not_null(),
+            (pl.col("kind") != "USAGE") | pl.col("unit").is_not_null(),
         ),
     ),
 )
 
 QUOTA_CHECKS = Table(
     "quota_checks",
-    "Stage 1: each unit's hard cap and what it means for the period.",
+    "Stage 1: each unit's hard cap and what it means for the period: how much usage lies beyond it and is not billed.",
     (
         _MONTH, _TENANT, _CUSTOMER, _SUBSCRIPTION, _LINE, _UNIT,
         _c("cap", QUANTITY, "hard cap on usage in the period", True),
-        _c("verdict", TEXT, "UNCAPPED: no cap is agreed"),
+        _c("verdict", TEXT, "UNCAPPED: nothing is cut off; WITHIN: a hard cap, not reached; BLOCKED, IGNORED: usage lies beyond it"),
+        _c("used", QUANTITY, "the period's usage, where a hard cap is agreed", True),
+        _c("beyond", QUANTITY, "the part of it beyond the cap, not billed; null where no hard cap is agreed", True),
+        _c("events_beyond", WHOLE, "events that ended beyond the cap, in order of time", True),
+        _c("first_beyond_at", INSTANT, "when the cap was first passed", True),
     ),
     key=("month", "line_id"),
     partition_by=("month",),
-    rules=(_one_of("verdict", "UNCAPPED"),),
+    rules=(
+        _one_of("verdict", "UNCAPPED", "WITHIN", "BLOCKED", "IGNORED"),
+        Rule("verdict_follows_usage", "be BLOCKED or IGNORED exactly when usage lies beyond the cap",
+             pl.col("verdict").is_in(["BLOCKED", "IGNORED"]) == (pl.col("beyond").fill_null(0) > 0)),
+    ),
 )  # fmt: skip
 
 ROLLOVERS = Table(
     "rollovers",
     "Stage 2: free units carried over from the period before.",
-    (_MONTH, _TENANT, _CUSTOMER, _SUBSCRIPTION, _LINE, _UNIT, _c("carried", QUANTITY, "units carried in")),
+    (
+        _MONTH,
+        _TENANT,
+        _CUSTOMER,
+        _SUBSCRIPTION,
+        _LINE,
+        _UNIT,
+        _c("carried", QUANTITY, "units carried in"),
+        _c("unused", QUANTITY, "units the period before left unused", True),
+        _c("from_month", TEXT, "the month that billed the period before", True),
+        _c("problem", TEXT, "why it is not known what is carried in; null: it is", True),
+    ),
     key=("month", "line_id"),
     partition_by=("month",),
     rules=(_at_least_zero("carried"),),
@@ -173,6 +214,7 @@ USAGE_AGGREGATES = Table(
         _c("late_events", WHOLE, "of these, received more than 24 h late"),
         _c("value", QUANTITY, "the reduced usage; null where it is undefined without events", True),
         _c("event_charges", EXACT, "sum of the events' own charges (PERCENTAGE with per-event terms)", True),
+        _c("beyond", QUANTITY, "the part of the value beyond a hard cap, not billed", True),
         _c("first_at", INSTANT, "first event", True),
         _c("last_at", INSTANT, "last event", True),
     ),
@@ -197,15 +239,19 @@ ALLOWANCES = Table(
         _c("events", WHOLE, "events behind the value"),
         _c("value", QUANTITY, "the period's usage", True),
         _c("included", QUANTITY, "free units used up"),
-        _c("billable", QUANTITY, "value less free units, at least 0", True),
+        _c("billable", QUANTITY, "value less free units and what is beyond a hard cap, at least 0", True),
         _c("event_charges", EXACT, "sum of the events' own charges", True),
+        _c("beyond", QUANTITY, "usage beyond a hard cap, not billed", True),
+        _c("unused", QUANTITY, "free units the period leaves for the next; null: they lapse, or are not known", True),
+        _c("problem", TEXT, "why free units are not known; null: they are", True),
     ),
     key=("month", "line_id"),
     partition_by=("month",),
     rules=(
         _at_least_zero("included"),
-        Rule("parts_make_the_whole", "have included + billable = value",
-             pl.col("value").is_null() | (pl.col("value") < 0) | (pl.col("included") + pl.col("billable") == pl.col("value"))),
+        Rule("parts_make_the_whole", "have included + billable + beyond = value",
+             pl.col("value").is_null() | (pl.col("value") < 0)
+             | (pl.col("included") + pl.col("billable") + pl.col("beyond").fill_null(0) == pl.col("value"))),
     ),
 )  # fmt: skip
 

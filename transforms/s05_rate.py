@@ -23,6 +23,12 @@ _ROUNDING: dict[str, Literal["half_to_even", "half_away_from_zero"]] = {
     "HALF_EVEN": "half_to_even",
     "HALF_UP": "half_away_from_zero",
 }
+_FEE_LINES = {
+    "BASE_FEE": "CHARGE",
+    "ADVANCE_FEE": "CHARGE",
+    "FEE_CREDIT": "PRORATION",
+    "SETUP_FEE": "SETUP_FEE",
+}
 _ADDS_UP = ["COUNT", "SUM", "UNIQUE"]
 _ZERO = pl.lit(0, dtype=EXACT)
 
@@ -38,8 +44,11 @@ def rate(*, allowances: pl.DataFrame, usage_aggregates: pl.DataFrame, terms: pl.
 
 
 def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
-    """One line per USAGE term. Sums are 0 without usage; a maximum, say, has no value."""
-    used = allowances.select(*LINE_KEY, "events", "value", "included", "billable", "event_charges")
+    """One line per USAGE term; of prices by dimension those that were used. Sums are 0 without usage; a maximum, say, has no
+    value."""
+    used = allowances.select(
+        *LINE_KEY, "events", "value", "included", "billable", "event_charges", "beyond", "problem"
+    )
     zero = pl.when(pl.col("aggregation").is_in(_ADDS_UP)).then(pl.lit(0, dtype=QUANTITY))
     lines = (
         prorated(terms.filter(pl.col("kind") == "USAGE"))
@@ -47,9 +56,11 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             pl.col("events").fill_null(0),
             pl.col("included", "billable").fill_null(zero),
+            description=_with_blocked(),
             quantity=pl.col("value").fill_null(zero),
             line_type=pl.lit("USAGE_FEE"),
         )
+        .filter(pl.col("dimension_value").is_null() | (pl.col("events") > 0))
     )
     priced = nw.from_native(price_columns(lines)).with_columns(
         charge=charge(nw.col("billable"), nw.col("event_charges"), tier_count(lines))
@@ -61,13 +72,21 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
 
 def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
-    """One line per BASE_FEE term, for the part of the period the subscription was live."""
-    fees = prorated(terms.filter(pl.col("kind") == "BASE_FEE"))
+    """One line per fee: for the part of the period the subscription was live, in advance or once in full; or back, for the part
+    of a period paid in advance in which it was not."""
+    fees = terms.filter(pl.col("kind") != "USAGE").with_columns(full=pl.col("flat_amount").cast(EXACT))
+    part = prorated(fees)
     nothing = pl.lit(None, dtype=QUANTITY)
+    kind = pl.col("kind")
     return _finish(
-        fees.with_columns(
-            charge=pl.col("flat_amount"),
-            line_type=pl.lit("CHARGE"),
+        part.with_columns(
+            charge=pl.when(kind == "BASE_FEE")
+            .then("flat_amount")
+            .when(kind == "FEE_CREDIT")
+            .then(pl.col("flat_amount") - pl.col("full"))
+            .otherwise("full"),
+            line_type=kind.replace_strict(_FEE_LINES, return_dtype=TEXT),
+            problem=pl.lit(None, dtype=TEXT),
             events=pl.lit(0),
             quantity=nothing,
             included=nothing,
@@ -75,6 +94,14 @@ def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
             tiers=pl.lit(None, dtype=TIER_CHARGES),
         )
     )
+
+
+def _with_blocked() -> pl.Expr:
+    """What the line says, with what a cap kept off the bill; where usage is to be ignored, nothing is said."""
+    beyond, limit = (pl.col(name).cast(TEXT).str.replace(r"\.?0+$", "") for name in ("beyond", "cap"))
+    blocked = (pl.col("beyond").fill_null(0) > 0) & (pl.col("cap_behavior").fill_null("BLOCK") == "BLOCK")
+    said = pl.format("{}, {} beyond the limit of {} not charged", "description", beyond, limit)
+    return pl.when(blocked).then(said).otherwise("description")
 
 
 def _unpriced_lines(usage_aggregates: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
@@ -135,7 +162,7 @@ def _problem() -> pl.Expr:
         .then(no_price)
         .when(not_honoured().is_not_null())
         .then(not_honoured())
-        .otherwise(pl.lit(None, dtype=TEXT))
+        .otherwise("problem")
     )
 
 

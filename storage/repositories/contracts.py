@@ -88,9 +88,12 @@ class _Making:
     def of_stretches(self, row: SubscriptionRow, found: list[Stretch]) -> Iterator[Contract]:
         for place, stretch in enumerate(found):
             earlier = tuple(each.ends_at for each in found[:place] if each.ends_at is not None)
-            yield self.of_stretch(row, stretch, earlier)
+            opens = not stretch.free and all(each.free for each in found[:place])
+            yield self.of_stretch(row, stretch, earlier, opens=opens)
 
-    def of_stretch(self, row: SubscriptionRow, stretch: Stretch, earlier: tuple[datetime, ...]) -> Contract:
+    def of_stretch(
+        self, row: SubscriptionRow, stretch: Stretch, earlier: tuple[datetime, ...], *, opens: bool = False
+    ) -> Contract:
         return Contract(
             tenant_id=row.tenant_id,
             customer_id=row.customer_id,
@@ -104,6 +107,7 @@ class _Making:
             rounding=self._rounding[row.billing_entity_id],
             terms=self._terms(stretch),
             earlier_ends=earlier,
+            opens=opens,
         )
 
     def _terms(self, stretch: Stretch) -> PlanTerms:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.period import parse_month
-from domain.terms import terms_of_month
+from domain.terms import Contract, terms_of_month
 from storage.repositories.contracts import contracts
 from storage.repositories.coupons import CouponRepository, discounts_during
 from storage.tables.money import CouponRedemptionRow
@@ -32,12 +33,18 @@ def frozen_terms(
     chosen = [tenant_id for tenant_id in known if not tenants or tenant_id in tenants]
     attached = {tenant_id: CouponRepository(session, tenant_id).attached() for tenant_id in chosen}
     return [
-        row | {"coupons": _coupons(row, attached[tenant_id].get(row["subscription_id"], ()))}
+        row | {"coupons": _coupons(row, contract, attached[tenant_id].get(row["subscription_id"], ()))}
         for tenant_id in chosen
         for contract in contracts(session, tenant_id, customers or None)
         for row in terms_of_month(contract, month)
     ]
 
 
-def _coupons(row: Mapping[str, Any], redemptions: Iterable[CouponRedemptionRow]) -> list[str]:
-    return [discount.as_text() for discount in discounts_during(redemptions, row["period_start"])]
+def _coupons(
+    row: Mapping[str, Any], contract: Contract, redemptions: Iterable[CouponRedemptionRow]
+) -> list[str]:
+    """Coupons acting on the period; of a fee that comes back, on the period whose bill charged it."""
+    start = row["period_start"]
+    if row["kind"] == "FEE_CREDIT":
+        start = contract.schedule.at(start - timedelta(microseconds=1)).start
+    return [discount.as_text() for discount in discounts_during(redemptions, start)]

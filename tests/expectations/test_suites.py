@@ -114,7 +114,11 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("event_once", again_as(raw_seq=999)),
         ("no_event_lost", without(5)),
     ),
-    "quota_checks": (("verdict_known", row(verdict="MAYBE")), *ADDED),
+    "quota_checks": (
+        ("verdict_known", row(verdict="MAYBE")),
+        ("verdict_follows_usage", row(verdict="BLOCKED")),
+        *ADDED,
+    ),
     "rollovers": (("carried_at_least_zero", row(carried=Decimal(-5))), *ADDED),
     "usage_aggregates": (
         ("disposition_known", row(disposition="LOST")),
