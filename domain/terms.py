@@ -52,6 +52,7 @@ class Contract:
     rounding: str
     terms: PlanTerms
     earlier_ends: tuple[datetime, ...] = ()
+    escrow: str | None = None
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -142,6 +143,7 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "billing_entity": contract.billing_entity,
         "billing_mode": contract.billing_mode,
         "offering": contract.offering,
+        "escrow": contract.escrow,
     }
     rows = []
     for item in contract.terms.items:

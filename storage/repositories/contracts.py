@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from domain.catalog.offerings import Escrow, escrow_of
 from domain.period import Schedule
 from domain.phases import Phase, Stretch, granted, stretches, timeline
 from domain.terms import Contract, PlanTerms, free_terms, unbillable_terms
@@ -88,6 +89,9 @@ class _Making:
             .all()
         )
 
+        prepaid = OfferingRow.tenant_id == tenant_id, OfferingRow.billing_mode == "PREPAID"
+        found = session.execute(select(OfferingRow.id, OfferingRow.escrow).where(*prepaid))
+        self._escrows = {each: (escrow_of(agreed) or Escrow()).behavior for each, agreed in found}
         several = OfferingRow.tenant_id == tenant_id, OfferingRow.further_plans != []
         self._bundles = frozenset(session.scalars(select(OfferingRow.id).where(*several)))
 
@@ -110,6 +114,7 @@ class _Making:
             rounding=self._rounding[row.billing_entity_id],
             terms=self._terms(stretch),
             earlier_ends=earlier,
+            escrow=self._escrows.get(stretch.offering),
         )
 
     def _terms(self, stretch: Stretch) -> PlanTerms:
