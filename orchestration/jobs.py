@@ -7,8 +7,10 @@ from sqlalchemy import Engine
 
 from assets._table import MONTHS
 from orchestration.checks import EVENT_TABLES
+from providers.payments import Manual
 from storage.lake import Lake
 from storage.services.subscription_upkeep import keep_up
+from storage.services.wallet_upkeep import keep_wallets
 from transforms.frames import TABLES
 
 _EVENTS = dg.AssetSelection.assets(*EVENT_TABLES)
@@ -72,4 +74,21 @@ def keep_subscriptions() -> None:
     record_what_is_due()
 
 
-JOBS = [ingest, close_month, access_rights, maintain_lake, keep_subscriptions]
+@dg.op
+def book_what_is_due(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
+    """Book what time does to wallets; what cannot be done is named and tried again next time."""
+    done = keep_wallets(database, datetime.now(UTC), Manual().collect)
+    context.log.info("%s wallets kept, %s top-ups asked for", done.kept, done.asked)
+    for what, why in done.stuck.items():
+        context.log.error("wallet or top-up %s: %s", what, why)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Let holds lapse and grants take effect and expire (booked as breakage), and collect automatic top-ups.",
+)
+def keep_wallet_books() -> None:
+    book_what_is_due()
+
+
+JOBS = [ingest, close_month, access_rights, maintain_lake, keep_subscriptions, keep_wallet_books]

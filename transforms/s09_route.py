@@ -11,26 +11,29 @@ from typing import Any
 
 import polars as pl
 
-from transforms.frames import AMOUNT, ROUTED_LINES, TEXT
+from transforms.frames import AMOUNT, ROUTED_LINES, TEXT, WALLET_BALANCES
 from transforms.table import WALLET_PAYMENTS
 from transforms.terms import LINE_KEY, LINE_ORDER
 
 _CUSTOMER = ["month", "tenant_id", "customer_id"]
 _ZERO = Decimal(0)
+_SHORT: dict[str, Any] = {**dict.fromkeys(_CUSTOMER, TEXT), "reason": TEXT}
 
 
 def route(
-    *, taxed_lines: pl.DataFrame, terms: pl.DataFrame, wallet_balances: pl.DataFrame
+    *, taxed_lines: pl.DataFrame, terms: pl.DataFrame, wallet_balances: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """ROUTED_LINES: a customer with any problem has all lines HELD, with all reasons; the others go on an invoice, one per
     customer and currency. Lines of PREPAID and HYBRID subscriptions are paid by the wallet in their currency as far as it
     reaches: WALLET if in full, INVOICE if not. Where it does not reach for PREPAID, the offering's escrow says what follows:
-    ALERT leaves the rest on the invoice, BLOCK (the usual) holds the customer. wallet_balances: WALLET_BALANCES.
+    ALERT leaves the rest on the invoice, BLOCK (the usual) holds the customer. wallet_balances: WALLET_BALANCES; None: all
+    are empty.
     """
+    wallets = WALLET_BALANCES.empty() if wallet_balances is None else wallet_balances
     problems = taxed_lines.filter(pl.col("problem").is_not_null()).select(*_CUSTOMER, reason="problem")
     modes = terms.filter(pl.col("billing_mode") != "POSTPAID").select(*LINE_KEY, "billing_mode", "escrow")
     payable = taxed_lines.join(problems, on=_CUSTOMER, how="anti")
-    payments, short = _paid(payable.join(modes, on=LINE_KEY, how="inner"), payable, wallet_balances)
+    payments, short = _paid(payable.join(modes, on=LINE_KEY, how="inner"), payable, wallets)
     reasons = (
         pl.concat([problems, short])
         .group_by(_CUSTOMER)
@@ -84,27 +87,30 @@ def _paid(
     are held because theirs holds too little. lines: of PREPAID and HYBRID subscriptions."""
     who = [*_CUSTOMER, "currency"]
     funds: dict[tuple[Any, ...], list[_Fund]] = {}
-    for row in balances.sort("place").iter_rows(named=True):
+    for row in balances.sort("burn_order").iter_rows(named=True):
         funds.setdefault(tuple(row[name] for name in who), []).append(_Fund(row))
     # Negative lines lower what there is to pay, whoever's they are.
     payable = pl.col("taxable") + pl.col("tax")
-    totals = dict(
-        ((month, tenant, customer, currency), total)
-        for month, tenant, customer, currency, total in all_lines.group_by(who)
-        .agg(payable.sum())
-        .iter_rows()
-    )
+    totals = {
+        (month, tenant, customer, currency): total
+        for month, tenant, customer, currency, total in all_lines.group_by(who).agg(payable.sum()).iter_rows()
+    }
     paid, short = [], []
     for key, group in lines.with_columns(payable=payable).sort(LINE_ORDER).group_by(who, maintain_order=True):
         due = list(group.filter(pl.col("payable") > 0).iter_rows(named=True))
         taken = _burned(due, funds.get(key, []), max(totals[key], _ZERO))
-        paid += [(line["month"], line["line_id"], taken[line["line_id"]]) for line in due if taken[line["line_id"]]]
+        paid += [
+            (line["month"], line["line_id"], taken[line["line_id"]]) for line in due if taken[line["line_id"]]
+        ]
         short += [(*key[:3], reason) for reason in _shortage(due, taken, totals[key])]
     schema = {"month": TEXT, "line_id": TEXT, "wallet_payments": WALLET_PAYMENTS}
     payments = pl.DataFrame(paid, schema=schema, orient="row").with_columns(
-        wallet_amount=pl.col("wallet_payments").list.eval(pl.element().struct.field("amount")).list.sum().cast(AMOUNT)
+        wallet_amount=pl.col("wallet_payments")
+        .list.eval(pl.element().struct.field("amount"))
+        .list.sum()
+        .cast(AMOUNT)
     )
-    return payments, pl.DataFrame(short, schema={**dict.fromkeys(_CUSTOMER, TEXT), "reason": TEXT}, orient="row")
+    return payments, pl.DataFrame(short, schema=_SHORT, orient="row")
 
 
 def _burned(
@@ -136,7 +142,10 @@ def _shortage(
     left = total - sum((part["amount"] for parts in taken.values() for part in parts), _ZERO)
     blocking = [line for line in lines if line["billing_mode"] == "PREPAID" and line["escrow"] != "ALERT"]
     open_ = sum(
-        (line["payable"] - sum((part["amount"] for part in taken[line["line_id"]]), _ZERO) for line in blocking),
+        (
+            line["payable"] - sum((part["amount"] for part in taken[line["line_id"]]), _ZERO)
+            for line in blocking
+        ),
         _ZERO,
     )
     missing = min(open_, left)

@@ -13,6 +13,7 @@ from domain.actor import Actor
 from domain.errors import Conflict, NotFound, PermanentFailure
 from storage.repositories.audit import Audit
 from storage.repositories.paging import PageQuery, keyset
+from storage.repositories.wallet_billing import give_back
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 
 STATUSES = ("DRAFT", "OPEN", "PAID", "VOID")
@@ -144,8 +145,10 @@ class InvoiceStates:
         return self._move(reference, "pay", "OPEN", "PAID", "paid_at")
 
     def void(self, reference: str, reason: str) -> InvoiceRow:
-        """OPEN to VOID: it keeps its number."""
-        return self._move(reference, "void", "OPEN", "VOID", "voided_at", reason)
+        """OPEN to VOID: it keeps its number. What a wallet paid of it goes back."""
+        row = self._move(reference, "void", "OPEN", "VOID", "voided_at", reason)
+        give_back(self._session, self._tenant_id, row.id)
+        return row
 
     def _move(
         self, reference: str, verb: str, needed: str, target: str, stamp: str, reason: str | None = None
