@@ -91,7 +91,9 @@ def test_postpaid_lines_beside_hybrid_ones_stay_on_the_invoice() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.tuples(st.integers(0, 2000), st.sampled_from(["HYBRID", "POSTPAID"])), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.integers(0, 2000), st.sampled_from(["HYBRID", "POSTPAID"])), min_size=1, max_size=4
+    ),
     st.lists(st.tuples(st.integers(0, 1500), st.sampled_from([None, ["u0"], ["u1", "u2"]])), max_size=4),
 )
 def test_wallet_and_invoice_make_the_total_and_no_grant_gives_more_than_it_has(
@@ -102,6 +104,8 @@ def test_wallet_and_invoice_make_the_total_and_no_grant_gives_more_than_it_has(
     routed, settled = billed(lines, *grants)
     parts = [part for row in routed["wallet_payments"].drop_nulls() for part in row]
     for each in grants:
-        assert sum(part["amount"] for part in parts if part["grant_id"] == each["grant_id"]) <= each["available"]
+        assert (
+            sum(part["amount"] for part in parts if part["grant_id"] == each["grant_id"]) <= each["available"]
+        )
     total, wallet, due = settled.select("total", "wallet_amount", "amount_due").row(0)
     assert total == wallet + due and due >= 0 and wallet == sum(part["amount"] for part in parts)
