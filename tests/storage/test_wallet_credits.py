@@ -20,6 +20,7 @@ from domain.collection import FAILED, SUCCEEDED, Charge, Outcome
 from domain.errors import AforoError, TransientFailure
 from providers.payments import Manual
 from storage.database import session_scope
+from storage.repositories.rights import customer_rights
 from storage.services.wallet_grants import GrantReserved, Grants
 from storage.services.wallet_holds import HoldIsOver, Holds
 from storage.services.wallet_top_ups import TopUps
@@ -342,3 +343,26 @@ def _agree(tx: Tx, wallet: str) -> None:
     for sums in Grants(tx).summary(wallet)["waterfall"].values():
         outside = sums["burned"] + sums["breakage"] + sums["revoked"]
         assert sums["granted"] == outside + sums["remaining"] and min(sums.values()) >= 0
+
+
+@pytest.mark.parametrize(("escrow", "unfunded"), [(None, "BLOCK"), ({"behavior": "ALERT"}, "ALERT")])
+def test_the_edge_knows_when_a_prepaid_wallet_is_empty(
+    engine: Engine, escrow: dict[str, Any] | None, unfunded: str
+) -> None:
+    prepaid = {"code": "pro", "ratePlan": "pro", "billingMode": "PREPAID"} | (
+        {"escrowConfig": escrow} if escrow else {}
+    )
+    with session_scope(engine) as session:
+        applied(session, acme(offerings=[prepaid]))
+
+    def edge() -> str:
+        with session_scope(engine) as session:
+            return customer_rights(session, "acme", ["ann"], NOW)["ann"].subscriptions[0].unfunded
+
+    assert edge() == unfunded
+    with tenant_tx(engine, "acme", at=NOW) as tx:
+        opened(tx, initialBalance="5")
+    assert edge() == ""
+    with tenant_tx(engine, "acme", at=NOW) as tx:
+        debit(tx, "5")
+    assert edge() == unfunded
