@@ -103,7 +103,7 @@ def _paid(
             (line["month"], line["line_id"], taken[line["line_id"]]) for line in due if taken[line["line_id"]]
         ]
         short += [(*key[:3], reason) for reason in _shortage(due, taken, totals[key])]
-    schema = {"month": TEXT, "line_id": TEXT, "wallet_payments": WALLET_PAYMENTS}
+    schema: dict[str, Any] = {"month": TEXT, "line_id": TEXT, "wallet_payments": WALLET_PAYMENTS}
     payments = pl.DataFrame(paid, schema=schema, orient="row").with_columns(
         wallet_amount=pl.col("wallet_payments")
         .list.eval(pl.element().struct.field("amount"))
