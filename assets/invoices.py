@@ -21,7 +21,7 @@ def invoices(
     scope: dg.ResourceParam[Scope],
 ) -> pl.DataFrame:
     here = scope.of(context.partition_key)
-    lines = routed_lines.filter(pl.col("destination") == "INVOICE")
+    lines = routed_lines.filter(pl.col("destination") != "HELD")
     with session_scope(database) as session:
         differing = [
             row["number"] for row in settle(session, settlements, lines, scope=here) if row["differs"]

@@ -64,6 +64,7 @@ class Contract:
     terms: PlanTerms
     earlier_ends: tuple[datetime, ...] = ()
     opens: bool = True
+    escrow: str | None = None
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -169,6 +170,7 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "billing_entity": contract.billing_entity,
         "billing_mode": contract.billing_mode,
         "offering": contract.offering,
+        "escrow": contract.escrow,
     }
     rows = []
     for item in _items(contract, period, live, due=due):

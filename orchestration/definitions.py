@@ -19,6 +19,7 @@ from assets.routed_lines import routed_lines
 from assets.settlements import settlements
 from assets.taxed_lines import taxed_lines
 from assets.usage_aggregates import usage_aggregates
+from assets.wallet_balances import wallet_balances
 from orchestration.checks import CHECKS
 from orchestration.io_manager import LakeTables
 from orchestration.jobs import JOBS
@@ -29,7 +30,7 @@ from orchestration.sensors import SENSORS
 ASSETS = [
     raw_events, gated_events, billing_terms, metered_events, quota_checks, rollovers, usage_aggregates, allowances,
     rated_lines, committed_lines, discounted_lines, taxed_lines, routed_lines, settlements, invoices, invoice_lines,
-    access_snapshot,
+    access_snapshot, wallet_balances,
 ]  # fmt: skip
 
 

@@ -7,9 +7,11 @@ from sqlalchemy import Engine
 
 from assets._table import MONTHS
 from orchestration.checks import EVENT_TABLES
+from providers.refills import Manual
 from storage.lake import Lake
 from storage.services.invoice_upkeep import keep_invoices
 from storage.services.subscription_upkeep import keep_up
+from storage.services.wallet_upkeep import keep_wallets
 from transforms.frames import TABLES
 
 _EVENTS = dg.AssetSelection.assets(*EVENT_TABLES)
@@ -88,6 +90,15 @@ def move_invoices_on(context: dg.OpExecutionContext, database: dg.ResourceParam[
         context.log.error("invoice %s could not be moved on: %s", invoice, why)
 
 
+@dg.op
+def book_what_is_due(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
+    """Book what time does to wallets; what cannot be done is named and tried again next time."""
+    done = keep_wallets(database, datetime.now(UTC), Manual().collect)
+    context.log.info("%s wallets kept, %s top-ups asked for", done.kept, done.asked)
+    for what, why in done.stuck.items():
+        context.log.error("wallet or top-up %s: %s", what, why)
+
+
 @dg.job(
     executor_def=dg.in_process_executor,
     description="Issue drafts whose grace period is over; mark unpaid invoices overdue, remind of them, give them up.",
@@ -96,4 +107,20 @@ def keep_invoices_daily() -> None:
     move_invoices_on()
 
 
-JOBS = [ingest, close_month, access_rights, maintain_lake, keep_subscriptions, keep_invoices_daily]
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Let holds lapse and grants take effect and expire (booked as breakage), and collect automatic top-ups.",
+)
+def keep_wallet_books() -> None:
+    book_what_is_due()
+
+
+JOBS = [
+    ingest,
+    close_month,
+    access_rights,
+    maintain_lake,
+    keep_subscriptions,
+    keep_invoices_daily,
+    keep_wallet_books,
+]

@@ -13,10 +13,12 @@ from orchestration.jobs import (
     ingest,
     keep_invoices_daily,
     keep_subscriptions,
+    keep_wallet_books,
     maintain_lake,
 )
 from storage.drain import backlog
 from storage.services.subscription_upkeep import due
+from storage.services.wallet_upkeep import due_wallets
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 
@@ -76,7 +78,20 @@ def keep_subscriptions_every_five_minutes(
     yield dg.RunRequest()
 
 
+@dg.schedule(job=keep_wallet_books, cron_schedule="*/5 * * * *", default_status=RUNNING)
+def keep_wallets_every_five_minutes(
+    context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Engine]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Book what time does to wallets; where nothing is due no run starts."""
+    wallets, top_ups = due_wallets(database, context.scheduled_execution_time)
+    if not wallets and not top_ups:
+        yield dg.SkipReason("No wallet is due for anything.")
+        return
+    context.log.info("%s wallets and %s top-ups are due", len(wallets), len(top_ups))
+    yield dg.RunRequest()
+
+
 SCHEDULES = [
     ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, invoices_nightly,
-    keep_subscriptions_every_five_minutes,
+    keep_subscriptions_every_five_minutes, keep_wallets_every_five_minutes,
 ]  # fmt: skip

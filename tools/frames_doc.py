@@ -8,7 +8,19 @@ from pathlib import Path
 import polars as pl
 
 from transforms.frames import TABLES, Table
-from transforms.table import AMOUNT, EXACT, FLAG, INSTANT, PRICE, QUANTITY, TEXT, TIER_CHARGES, TIERS, WHOLE
+from transforms.table import (
+    AMOUNT,
+    EXACT,
+    FLAG,
+    INSTANT,
+    PRICE,
+    QUANTITY,
+    TEXT,
+    TIER_CHARGES,
+    TIERS,
+    WALLET_PAYMENTS,
+    WHOLE,
+)
 
 FILE = Path(__file__).parents[1] / "docs" / "frames.md"
 _NAMES = (
@@ -22,6 +34,7 @@ _NAMES = (
     (FLAG, "flag"),
     (TIERS, "tiers"),
     (TIER_CHARGES, "tier charges"),
+    (WALLET_PAYMENTS, "wallet payments"),
     (pl.List(pl.String), "list of text"),
 )
 _HEAD = """# Tables

@@ -21,6 +21,7 @@ from transforms.table import (
     TEXT,
     TIER_CHARGES,
     TIERS,
+    WALLET_PAYMENTS,
     WHOLE,
     Rule,
     Table,
@@ -33,7 +34,7 @@ __all__ = [
     "ALLOWANCES", "AMOUNT", "BILLING_TERMS", "COMMITTED_LINES", "DISCOUNTED_LINES", "EXACT", "FLAG", "INSTANT", "INVOICES",
     "INVOICE_LINES", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
     "RATED_LINES", "RAW_EVENTS", "ROLLOVERS", "ROUTED_LINES", "SETTLEMENTS", "TABLES", "TAXED_LINES", "TEXT", "TIERS",
-    "TIER_CHARGES", "USAGE_AGGREGATES", "VALIDATED_EVENTS", "WHOLE", "Rule", "Table",
+    "TIER_CHARGES", "USAGE_AGGREGATES", "VALIDATED_EVENTS", "WALLET_BALANCES", "WHOLE", "Rule", "Table",
 ]  # fmt: skip
 
 _CUSTOMER = _c("customer_id", TEXT, "the tenant's customer")
@@ -104,6 +105,12 @@ BILLING_TERMS = Table(
         _c("minimum_spend", PRICE, "the subscription's least charge for a period", True),
         _c("maximum_spend", PRICE, "the subscription's greatest charge for a period", True),
         _c("coupons", pl.List(TEXT), "coupons acting on the period, in order of attachment (JSON each)"),
+        _c(
+            "escrow",
+            TEXT,
+            "PREPAID with too little in the wallet: BLOCK holds the customer, ALERT invoices the rest",
+            True,
+        ),
         _c("tax_code", TEXT, "how the customer is taxed; null: not taxed", True),
         _c("unsupported", TEXT, "agreed terms that no stage honours yet; they hold the customer", True),
         _c("rollover_cap", QUANTITY, "the most free units that carry over; null: all", True),
@@ -154,6 +161,25 @@ BILLING_TERMS = Table(
         ),
     ),
 )
+
+WALLET_BALANCES = Table(
+    "wallet_balances",
+    "What wallets hold for the month's bills, frozen: one row per grant of money. What the month's bills took is counted in.",
+    (
+        _MONTH, _TENANT, _CUSTOMER,
+        _c("currency", TEXT, "ISO 4217 code of the wallet"),
+        _c("wallet_id", TEXT, "the wallet"),
+        _c("grant_id", TEXT, "the grant of money in it"),
+        _c("burn_order", WHOLE, "its place in the order of burning, among the customer's grants in the currency"),
+        _c("kind", TEXT, "PROMOTIONAL or CASH"),
+        _c("available", AMOUNT, "what bills may take of it, in whole minor units"),
+        _c("expires_at", INSTANT, "it pays for periods that end by then; null: for any", True),
+        _c("units", pl.List(TEXT), "the units alone whose usage it pays for; null: anything", True),
+    ),
+    key=("month", "tenant_id", "grant_id"),
+    partition_by=("month",),
+    rules=(_at_least_zero("available"), _one_of("kind", "PROMOTIONAL", "CASH")),
+)  # fmt: skip
 
 QUOTA_CHECKS = Table(
     "quota_checks",
@@ -315,6 +341,8 @@ _ROUTE = (
     ),
     _c("invoice_id", TEXT, "the invoice the line goes to; null where held", True),
     _c("hold_reason", TEXT, "why it is held", True),
+    _c("wallet_amount", AMOUNT, "what the customer's wallet pays of it; null where held", True),
+    _c("wallet_payments", WALLET_PAYMENTS, "which grant pays what of that", True),
 )
 
 COMMITTED_LINES = Table(
@@ -343,6 +371,9 @@ ROUTED_LINES = Table(
     key=("month", "line_id"), partition_by=("month",),
     rules=(
         _one_of("destination", "INVOICE", "WALLET", "HELD"),
+        Rule("wallet_pays_no_more", "have a wallet amount from 0 to what the line comes to",
+             pl.col("wallet_amount").is_null() | (pl.col("wallet_amount") == 0)
+             | ((pl.col("wallet_amount") > 0) & (pl.col("wallet_amount") <= pl.col("taxable") + pl.col("tax")))),
         Rule("held_says_why", "say why if held", (pl.col("destination") == "HELD") == pl.col("hold_reason").is_not_null()),
         Rule("routed_to_an_invoice", "name an invoice unless held",
              (pl.col("destination") == "HELD") == pl.col("invoice_id").is_null()),
@@ -396,11 +427,12 @@ INVOICES = Table(
     rules=(*_INVOICE_RULES, _one_of("status", "DRAFT", "OPEN", "PAID", "OVERDUE", "UNCOLLECTIBLE", "VOID")),
 )
 
+_NOT_ON_INVOICES = {"destination", "hold_reason", "problem", "invoice_id", "wallet_amount", "wallet_payments"}
 INVOICE_LINES = Table(
     "invoice_lines",
     "The lines of the invoices, with tiers; `line_id` leads to the events in metered_events.",
     (
-        *(column for column in ROUTED_LINES.columns if column.name not in {"destination", "hold_reason", "problem", "invoice_id"}),
+        *(column for column in ROUTED_LINES.columns if column.name not in _NOT_ON_INVOICES),
         _c("invoice_id", TEXT, "the invoice it is on"),
         _c("number", TEXT, "that invoice's number"),
     ),
@@ -411,7 +443,7 @@ INVOICE_LINES = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        RAW_EVENTS, VALIDATED_EVENTS, QUARANTINED_EVENTS, BILLING_TERMS, METERED_EVENTS, QUOTA_CHECKS, ROLLOVERS,
+        RAW_EVENTS, VALIDATED_EVENTS, QUARANTINED_EVENTS, BILLING_TERMS, WALLET_BALANCES, METERED_EVENTS, QUOTA_CHECKS, ROLLOVERS,
         USAGE_AGGREGATES, ALLOWANCES, RATED_LINES, COMMITTED_LINES, DISCOUNTED_LINES, TAXED_LINES, ROUTED_LINES,
         SETTLEMENTS, INVOICES, INVOICE_LINES,
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import polars as pl
 
 from domain.errors import PermanentFailure
-from transforms.frames import AMOUNT, SETTLEMENTS
+from transforms.frames import SETTLEMENTS
 from transforms.terms import LINE_KEY
 
 
@@ -23,11 +23,11 @@ class MixedBillingEntities(PermanentFailure):
 
 
 def settle(*, routed_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
-    """SETTLEMENTS: one row per invoice; the sums of its rounded lines, all of it due. Raises
+    """SETTLEMENTS: one row per invoice; the sums of its rounded lines, due but for what the wallet pays. Raises
     `MixedBillingEntities`."""
     amount_due = pl.col("total") - pl.col("wallet_amount")
     invoices = (
-        routed_lines.filter(pl.col("destination") == "INVOICE")
+        routed_lines.filter(pl.col("destination") != "HELD")
         .join(terms.select(*LINE_KEY, "billing_entity"), on=LINE_KEY, how="left")
         .group_by("month", "tenant_id", "customer_id", "invoice_id", "currency")
         .agg(
@@ -38,11 +38,11 @@ def settle(*, routed_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
             subtotal=(pl.col("amount") + pl.col("commit_adjustment")).sum(),
             discount=pl.col("discount").sum(),
             tax=pl.col("tax").sum(),
+            wallet_amount=pl.col("wallet_amount").sum(),
         )
         .with_columns(
             billing_entity=pl.col("entities").list.first(),
             total=pl.col("subtotal") - pl.col("discount") + pl.col("tax"),
-            wallet_amount=pl.lit(0, dtype=AMOUNT),
         )
         .with_columns(amount_due=amount_due)
         .sort("month", "tenant_id", "customer_id", "invoice_id")

@@ -27,6 +27,8 @@ TIER_CHARGES = pl.List(
     )
 )
 
+WALLET_PAYMENTS = pl.List(pl.Struct({"grant_id": TEXT, "amount": AMOUNT}))
+
 
 @dataclass(frozen=True)
 class Column:

@@ -21,7 +21,6 @@ NOT_HONOURED: tuple[tuple[str, pl.Expr, pl.Expr], ...] = (
         pl.lit("a credit for a fee that a coupon had reduced"),
     ),
     ("Rate", pl.col("unsupported").is_not_null(), pl.col("unsupported")),
-    ("Route", pl.col("billing_mode") != "POSTPAID", pl.lit("prepaid or hybrid billing")),
 )
 """(stage, which terms, what they ask for): terms that may be agreed, but not billed yet. Billing them as if they were not there
 would be wrong, so Rate puts the problem on their lines and Route holds the customer; all others go on."""

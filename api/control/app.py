@@ -36,6 +36,7 @@ from api.control.settings import ControlSettings
 from api.control.subscriptions.routes import dunning_routes, subscription_routes, subscription_upkeep_routes
 from api.control.teams.routes import team_routes
 from api.control.tenants.routes import tenant_routes
+from api.control.wallets.credits import alert_routes, grant_routes, hold_routes
 from api.control.wallets.routes import debit_routes, wallet_routes
 from api.control.webhook_sources.routes import webhook_source_routes
 from storage.database import make_engine
@@ -64,6 +65,9 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     coupon_routes,
     wallet_routes,
     debit_routes,
+    grant_routes,
+    hold_routes,
+    alert_routes,
     payment_gateway_routes,
     payment_method_routes,
     webhook_source_routes,

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from domain.catalog.offerings import Escrow, escrow_of
 from domain.period import Schedule
 from domain.phases import Phase, Stretch, granted, stretches, timeline
 from domain.terms import Contract, PlanTerms, free_terms, unbillable_terms
@@ -80,10 +81,17 @@ class _Making:
             .tuples()
             .all()
         )
-        sold = select(OfferingRow.id, OfferingRow.billing_mode, OfferingRow.further_plans != [])
+        sold = select(
+            OfferingRow.id, OfferingRow.billing_mode, OfferingRow.escrow, OfferingRow.further_plans != []
+        )
         offerings = session.execute(sold.where(OfferingRow.tenant_id == tenant_id)).tuples().all()
-        self._modes = {offering: mode for offering, mode, _ in offerings}
-        self._bundles = frozenset(offering for offering, _, several in offerings if several)
+        self._modes = {offering: mode for offering, mode, _, _ in offerings}
+        self._escrows = {
+            offering: (escrow_of(agreed) or Escrow()).behavior
+            for offering, mode, agreed, _ in offerings
+            if mode == "PREPAID"
+        }
+        self._bundles = frozenset(offering for offering, _, _, several in offerings if several)
 
     def of_stretches(self, row: SubscriptionRow, found: list[Stretch]) -> Iterator[Contract]:
         for place, stretch in enumerate(found):
@@ -108,6 +116,7 @@ class _Making:
             terms=self._terms(stretch),
             earlier_ends=earlier,
             opens=opens,
+            escrow=self._escrows.get(stretch.offering),
         )
 
     def _terms(self, stretch: Stretch) -> PlanTerms:

@@ -22,6 +22,7 @@ from domain.period import month_bounds
 from storage.repositories.audit import Audit
 from storage.repositories.invoice_appearance import appearance, due_days
 from storage.repositories.paging import PageQuery, keyset
+from storage.repositories.wallet_billing import give_back
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from storage.tables.receivables import PaymentRow
 from storage.tables.tenants import BillingEntityRow
@@ -283,7 +284,7 @@ class InvoiceStates:
         self._move(row, UNCOLLECTIBLE, "UNCOLLECTIBLE", f"unpaid after {row.reminders} reminders")
 
     def void(self, reference: str, reason: str) -> InvoiceRow:
-        """An unpaid invoice becomes VOID: it keeps its number. Raises InvoiceStateConflict, InvoiceHasMoney."""
+        """An unpaid invoice becomes VOID: it keeps its number. What a wallet paid of it goes back. Raises InvoiceStateConflict, InvoiceHasMoney."""
         row = self.locked(reference)
         if row.status == VOID and not row.withdrawn:
             return row
@@ -294,6 +295,7 @@ class InvoiceStates:
             raise InvoiceHasMoney(row.number, "it has credit notes")
         row.void_reason, row.voided_at = reason, self._now()
         self._move(row, VOID, "VOIDED", reason)
+        give_back(self._session, self._tenant_id, row.id)
         return row
 
     def _close_awaited(self, row: InvoiceRow) -> None:

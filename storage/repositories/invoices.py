@@ -25,6 +25,7 @@ from storage.repositories.invoice_content import (
     tiers_json,
 )
 from storage.repositories.invoice_states import as_dict
+from storage.repositories.wallet_billing import pay, payments_of
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow, InvoiceSequenceRow
 from storage.tables.tenants import BillingEntityRow
 from transforms.frames import SETTLEMENTS
@@ -65,11 +66,13 @@ def settle(
     the same changes nothing, a draft that differs is replaced under its number. An issued or voided invoice is left as it
     is: `differs` tells that the bill would no longer be the same (`content_hash` is the bill's). scope: with its month
     given, its drafts that are settled no more become VOID and keep their number; they come back when there is something
-    to bill again. Runs in the session's transaction. Raises UnknownIssuer, LineWithoutSettlement.
+    to bill again. What wallets pay of drafts is booked with them. Runs in the session's transaction. Raises UnknownIssuer, LineWithoutSettlement,
+    PaymentsDiffer, WalletMoved.
     """
     invoiced = _frame(lines, LINE_SCHEMA).filter(pl.col("invoice_id").is_not_null())
     bills = _frame(settlements, SETTLEMENTS.schema).sort("tenant_id", "customer_id", "invoice_id")
     _require_settlements(invoiced, bills)
+    payments = payments_of(bills, lines)
     bills = bills.with_columns(content_hash=pl.Series(content_hashes(bills, invoiced), dtype=pl.String))
     sequences, keys = _sequences(bills), bills.select(_KEY).rows()
     numbers = _locked_numbers(session, set(sequences))
@@ -81,6 +84,10 @@ def settle(
     session.flush()
     numbered = bills.with_columns(pl.DataFrame(outcomes, schema=_OUTCOME, orient="row"))
     _write(session, numbered.filter("written").drop("written", "differs"), invoiced)
+    drafts = {
+        key: payments.get(key, {}) for key in numbered.filter(pl.col("status") == "DRAFT").select(_KEY).rows()
+    }
+    pay(session, drafts)
     if scope is not None and scope.month:
         _withdraw(session, scope, set(keys))
     return numbered.drop("written").to_dicts()
@@ -239,3 +246,4 @@ def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> 
         .execution_options(synchronize_session=False)
     )
     _delete_lines(session, [(row.tenant_id, row.id) for row in gone])
+    pay(session, {(row.tenant_id, row.id): {} for row in gone})

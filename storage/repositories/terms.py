@@ -13,6 +13,7 @@ from domain.period import parse_month
 from domain.terms import Contract, terms_of_month
 from storage.repositories.contracts import contracts
 from storage.repositories.coupons import CouponRepository, discounts_during
+from storage.repositories.wallet_billing import Span, bonus_units
 from storage.tables.money import CouponRedemptionRow
 from storage.tables.tenants import TenantRow
 
@@ -32,8 +33,11 @@ def frozen_terms(
     known = session.scalars(select(TenantRow.id).order_by(TenantRow.id)).all()
     chosen = [tenant_id for tenant_id in known if not tenants or tenant_id in tenants]
     attached = {tenant_id: CouponRepository(session, tenant_id).attached() for tenant_id in chosen}
+    bonus = {tenant_id: bonus_units(session, tenant_id) for tenant_id in chosen}
     return [
-        row | {"coupons": _coupons(row, contract, attached[tenant_id].get(row["subscription_id"], ()))}
+        row
+        | {"coupons": _coupons(row, contract, attached[tenant_id].get(row["subscription_id"], ()))}
+        | _unbillable(row, bonus[tenant_id].get((row["customer_id"], row["unit"]), ()))
         for tenant_id in chosen
         for contract in contracts(session, tenant_id, customers or None)
         for row in terms_of_month(contract, month)
@@ -48,3 +52,11 @@ def _coupons(
     if row["kind"] == "FEE_CREDIT":
         start = contract.schedule.at(start - timedelta(microseconds=1)).start
     return [discount.as_text() for discount in discounts_during(redemptions, start)]
+
+
+def _unbillable(row: Mapping[str, Any], spans: Iterable[Span]) -> dict[str, Any]:
+    """Bonus units in the customer's wallet are not burned by bills yet: charging for them would be wrong, so the line is held."""
+    live = any(
+        start < row["active_end"] and (end is None or end > row["active_start"]) for start, end in spans
+    )
+    return {"unsupported": "bonus units in the wallet"} if live else {}

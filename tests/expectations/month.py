@@ -7,7 +7,7 @@ from functools import cache
 
 import polars as pl
 
-from tests.transforms.billing_rows import MID_NOVEMBER, d, term, terms, tiers
+from tests.transforms.billing_rows import MID_NOVEMBER, d, grant, term, terms, tiers, wallets
 from tests.transforms.event_rows import gated, metered_month, raw_event, raws
 from transforms.frames import INVOICES, TABLES
 from transforms.invoice_lines import invoice_lines
@@ -28,7 +28,15 @@ PLAN = [
     {"unit": "exports", "model": "PER_UNIT", "aggregation": "COUNT", "rate": d(1), "line_order": 5},
 ]
 CUSTOMERS = ("c1", "c2")
-TERMS = terms(*(term(customer_id=customer, **price) for customer in CUSTOMERS for price in PLAN))  # type: ignore[arg-type]
+MODES = {"c1": "POSTPAID", "c2": "HYBRID"}
+TERMS = terms(
+    *(
+        term(customer_id=customer, billing_mode=MODES[customer], **price)
+        for customer in CUSTOMERS
+        for price in PLAN
+    )  # type: ignore[arg-type]
+)
+WALLETS = wallets(grant("g1", 20, customer_id="c2"))
 
 
 def _arrived() -> pl.DataFrame:
@@ -60,7 +68,7 @@ def good_month() -> dict[str, pl.DataFrame]:
     raw = _arrived()
     kept, quarantined = gated(raw)
     metered = metered_month(kept, TERMS)
-    made = run(metered_events=metered.lazy(), terms=TERMS)
+    made = run(metered_events=metered.lazy(), terms=TERMS, wallet_balances=WALLETS)
     numbered = (
         made["settlements"]
         .with_row_index("place")
@@ -76,6 +84,7 @@ def good_month() -> dict[str, pl.DataFrame]:
         "validated_events": kept,
         "quarantined_events": quarantined,
         "billing_terms": TERMS,
+        "wallet_balances": WALLETS,
         "metered_events": metered,
         "invoices": invoices,
         "invoice_lines": invoice_lines(routed_lines=made["routed_lines"], invoices=invoices),

@@ -75,8 +75,6 @@ def test_terms_a_stage_cannot_honour_are_refused_by_name(given: dict[str, Any], 
     [
         ({"billing_timing": "ADVANCE"}, "Rate cannot honour charges in advance"),
         ({"unsupported": "a commitment"}, "Rate cannot honour a commitment"),
-        ({"billing_mode": "PREPAID"}, "Route cannot honour prepaid or hybrid"),
-        ({"billing_mode": "HYBRID"}, "Route cannot honour prepaid or hybrid"),
     ],
 )
 def test_terms_that_cannot_be_billed_yet_hold_their_customer_by_name_and_no_other(

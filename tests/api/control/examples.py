@@ -96,6 +96,11 @@ def _payment_method(world: World) -> str:
     return world.made("/api/v1/payment-methods", body)
 
 
+def _hold(world: World) -> str:
+    world.api.made(f"/api/v1/wallets/{world['/api/v1/wallets']}/top-up", {"amount": 5}, tenant=world.tenant)
+    return world.made("/v1/wallets/holds", {"customer_id": world["/api/v1/customers"], "amount": 1})
+
+
 def _invoice(world: World) -> str:
     zero = dict.fromkeys(("subtotal", "discount", "tax", "total", "wallet_amount", "amount_due"), Decimal(0))
     about = {
@@ -140,6 +145,7 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/coupons": _plain("/api/v1/coupons", code="WELCOME", **COUPON),
     "/api/v1/wallets": _of_customer("/api/v1/wallets", currency="USD"),
     "/api/v1/wallets/by-customer": lambda world: (world["/api/v1/wallets"], world["/api/v1/customers"])[1],
+    "/v1/wallets/holds": _hold,
     "/api/v1/payment-gateways": _plain("/api/v1/payment-gateways", **GATEWAY),
     "/api/v1/payment-methods": _payment_method,
     "/api/v1/payment-methods/by-customer": lambda world: (
