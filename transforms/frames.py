@@ -58,7 +58,7 @@ BILLING_TERMS = Table(
             "line_order", WHOLE, "place of the line on the invoice: base fee first, then units as in the plan"
         ),
         _c("due", FLAG, "the period ends in this month, so it is billed with it"),
-        _c("kind", TEXT, "USAGE or BASE_FEE"),
+        _c("kind", TEXT, "USAGE, BASE_FEE, or ADJUSTMENT of a closed month"),
         *_PERIOD,
         _c("active_start", INSTANT, "start of the part of the period the subscription was live"),
         _c("active_end", INSTANT, "end of that part, exclusive"),
@@ -106,7 +106,7 @@ BILLING_TERMS = Table(
     key=("month", "line_id"),
     partition_by=("month",),
     rules=(
-        _one_of("kind", "USAGE", "BASE_FEE"),
+        _one_of("kind", "USAGE", "BASE_FEE", "ADJUSTMENT"),
         _one_of(
             "model",
             "PER_UNIT",
@@ -128,7 +128,7 @@ BILLING_TERMS = Table(
         Rule(
             "usage_names_its_unit",
             "name a unit if they price usage",
-            (pl.col("kind") == "BASE_FEE") | pl.col("unit").is_not_null(),
+            (pl.col("kind") != "USAGE") | pl.col("unit").is_not_null(),
         ),
     ),
 )
@@ -217,6 +217,7 @@ LINE_TYPES = (
     "TAX_ADJUSTMENT",
     "CREDIT",
     "PRORATION",
+    "ADJUSTMENT",
     "UNPRICED",
 )
 
@@ -344,6 +345,8 @@ INVOICES = Table(
         _c("number", TEXT, "gap-free per issuer and year"),
         _c("status", TEXT, "DRAFT, OPEN, PAID or VOID"),
         _c("content_hash", TEXT, "SHA-256 over the invoice's canonical content"),
+        _c("input_hash", TEXT, "SHA-256 over what it was made from: events, terms, code", True),
+        _c("raw_until", WHOLE, "the newest raw event behind it; null: no event is", True),
     ),
     key=("month", "invoice_id"),
     partition_by=("month",),

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Numeric, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, Numeric, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -58,6 +58,8 @@ class InvoiceRow(Base):
     wallet_amount: Mapped[Amount]
     amount_due: Mapped[Amount]
     content_hash: Mapped[str]
+    input_hash: Mapped[str | None]
+    raw_until: Mapped[int | None] = mapped_column(BigInteger)
     status: Mapped[str]
     withdrawn: Mapped[bool]
     void_reason: Mapped[str | None]
