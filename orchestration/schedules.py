@@ -7,7 +7,14 @@ import dagster as dg
 from redis import Redis
 from sqlalchemy import Engine
 
-from orchestration.jobs import access_rights, close_month, ingest, keep_subscriptions, maintain_lake
+from orchestration.jobs import (
+    access_rights,
+    close_month,
+    ingest,
+    keep_subscriptions,
+    maintain_lake,
+    reconcile,
+)
 from storage.drain import backlog
 from storage.services.subscription_upkeep import due
 
@@ -61,6 +68,17 @@ def keep_subscriptions_every_five_minutes(
     yield dg.RunRequest()
 
 
+@dg.schedule(job=reconcile, cron_schedule="15 4 * * *", execution_timezone="UTC", default_status=RUNNING)
+def reconcile_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Compare the books of the month billed last."""
+    first = context.scheduled_execution_time.replace(day=1)
+    day = context.scheduled_execution_time.strftime("%Y-%m-%d")
+    return dg.RunRequest(
+        run_key=f"reconcile {day}", partition_key=(first - timedelta(days=1)).strftime("%Y-%m")
+    )
+
+
 SCHEDULES = [
+    reconcile_daily,
     ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, keep_subscriptions_every_five_minutes,
 ]  # fmt: skip

@@ -17,6 +17,8 @@ COMMAND_FILES = (
     "ingest",
     "bill",
     "invoices",
+    "replay",
+    "evidence",
     "sql",
     "audit",
 )

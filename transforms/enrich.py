@@ -64,7 +64,7 @@ def window(month: str, terms: pl.DataFrame) -> Window:
     year, number = int(month[:4]), int(month[5:])
     begin = datetime(year, number, 1, tzinfo=UTC)
     end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
-    due = terms.filter("due")
+    due = terms.filter("due", pl.col("kind") != "ADJUSTMENT")
     starts = [begin, *due.select("period_start").min().drop_nulls()["period_start"]]
     ends = [end, *due.select("period_end").max().drop_nulls()["period_end"]]
     return Window(begin, end, min(starts), max(ends))

@@ -347,6 +347,7 @@ INVOICES = Table(
         _c("content_hash", TEXT, "SHA-256 over the invoice's canonical content"),
         _c("input_hash", TEXT, "SHA-256 over what it was made from: events, terms, code", True),
         _c("raw_until", WHOLE, "the newest raw event behind it; null: no event is", True),
+        _c("code_version", TEXT, "the version of the rules it was made by", True),
     ),
     key=("month", "invoice_id"),
     partition_by=("month",),

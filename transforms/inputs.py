@@ -21,6 +21,7 @@ INPUTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "invoice_id": TEXT,
     "input_hash": TEXT,
     "raw_until": WHOLE,
+    "code_version": TEXT,
 }
 """raw_until: the newest raw event behind the invoice; null where there is none."""
 
@@ -56,6 +57,7 @@ def input_hashes(
         "invoice_id",
         pl.Series("input_hash", _hashes(code, invoices["line"]), dtype=TEXT),
         "raw_until",
+        code_version=pl.lit(code),
     )
 
 
@@ -75,7 +77,12 @@ def _events(metered: pl.LazyFrame, terms: pl.DataFrame) -> pl.DataFrame:
     sums = (
         _hashed(
             of_lines.select(
-                "line_id", "raw_seq", "key_hash", "occurred_at", "quantity", billable=pl.col("disposition") == "BILLABLE"
+                "line_id",
+                "raw_seq",
+                "key_hash",
+                "occurred_at",
+                "quantity",
+                billable=pl.col("disposition") == "BILLABLE",
             )
         )
         .group_by("line_id")

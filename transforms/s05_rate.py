@@ -12,6 +12,7 @@ import narwhals as nw
 import polars as pl
 
 from domain.money import UnknownRounding
+from transforms.adjustment_lines import adjustment_lines
 from transforms.charges import charge, price_columns, tier_breakdown, tier_count
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
 from transforms.proration import prorated
@@ -33,7 +34,12 @@ def rate(*, allowances: pl.DataFrame, usage_aggregates: pl.DataFrame, terms: pl.
 
     Lines whose terms cannot be honoured yet are UNPRICED with that problem. Raises `BadTiers`, `UnknownRounding`.
     """
-    lines = [_usage_lines(allowances, terms), _fee_lines(terms), _unpriced_lines(usage_aggregates, terms)]
+    lines = [
+        _usage_lines(allowances, terms),
+        _fee_lines(terms),
+        _finish(adjustment_lines(terms)),
+        _unpriced_lines(usage_aggregates, terms),
+    ]
     return pl.concat(lines).sort(LINE_ORDER, nulls_last=True)
 
 

@@ -161,7 +161,12 @@ def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, st
     for start in range(0, len(keys), _AT_ONCE):
         some = tuple_(InvoiceRow.tenant_id, InvoiceRow.id).in_(keys[start : start + _AT_ONCE])
         # Locked, so that nobody issues a draft while it is being replaced.
-        query = select(*columns, InvoiceRow.content_hash, InvoiceRow.input_hash).where(some).order_by(*columns[:2]).with_for_update()
+        query = (
+            select(*columns, InvoiceRow.content_hash, InvoiceRow.input_hash)
+            .where(some)
+            .order_by(*columns[:2])
+            .with_for_update()
+        )
         found.update({(row.tenant_id, row.id): row for row in session.execute(query)})
     return found
 

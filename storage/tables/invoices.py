@@ -60,6 +60,7 @@ class InvoiceRow(Base):
     content_hash: Mapped[str]
     input_hash: Mapped[str | None]
     raw_until: Mapped[int | None] = mapped_column(BigInteger)
+    code_version: Mapped[str | None]
     status: Mapped[str]
     withdrawn: Mapped[bool]
     void_reason: Mapped[str | None]

@@ -19,6 +19,7 @@ _NOW = sa.text("now()")
 def upgrade() -> None:
     op.add_column("invoices", sa.Column("input_hash", sa.Text(), nullable=True))
     op.add_column("invoices", sa.Column("raw_until", sa.BigInteger(), nullable=True))
+    op.add_column("invoices", sa.Column("code_version", sa.Text(), nullable=True))
     _replays()
     _adjustments()
     _adjustment_bills()
@@ -52,7 +53,19 @@ def _replays() -> None:
 def _adjustments() -> None:
     op.create_table(
         "adjustments",
-        *map(_text, ("tenant_id", "id", "replay_id", "replay_hash", "month", "customer_id", "subscription_id", "line_id")),
+        *map(
+            _text,
+            (
+                "tenant_id",
+                "id",
+                "replay_id",
+                "replay_hash",
+                "month",
+                "customer_id",
+                "subscription_id",
+                "line_id",
+            ),
+        ),
         _text("invoice_id", nullable=True),
         _text("description"),
         _text("unit", nullable=True),
@@ -82,7 +95,9 @@ def _adjustments() -> None:
         ),
     )
     op.create_index(
-        op.f("ix_adjustments_tenant_id_customer_id_status"), "adjustments", ["tenant_id", "customer_id", "status"]
+        op.f("ix_adjustments_tenant_id_customer_id_status"),
+        "adjustments",
+        ["tenant_id", "customer_id", "status"],
     )
 
 
