@@ -48,7 +48,7 @@ def test_an_approved_finding_becomes_adjustments_once(api: Api) -> None:
         assert adjustment["description"] == "Adjustment for 2026-03: Calls"
     problem(api.post(f"/api/v1/replays/{second}/approve", {"reason": "again"}), 409, "STALE_REPLAY")
     problem(api.post("/api/v1/replays/rpy_0/approve", {"reason": "x"}), 404, "REPLAY_NOT_FOUND")
-    assert [row["id"] for row in api.get("/api/v1/replays").json()["data"]["content"]] == [first, second]
+    assert [row["id"] for row in api.get("/api/v1/replays").json()["data"]] == [first, second]
     entries = api.get("/api/v1/audit-log?action=REPLAY_APPROVED").json()
     assert "late usage" in str(entries)
 
@@ -58,7 +58,7 @@ def test_the_key_evidence_is_checked_with_is_public(api: Api, home: Any) -> None
 
 
 def test_a_tenant_may_let_corrections_approve_themselves(api: Api) -> None:
-    path = "/api/v1/organization/settings"
-    changed = api.put(path, {"corrections": {"autoApprove": True}})
+    path = "/api/v1/organization-settings"
+    changed = api.patch(path, {"corrections": {"autoApprove": True}})
     assert changed.status_code == 200, changed.text
     assert api.get(path).json()["data"]["corrections"] == {"autoApprove": True}
