@@ -10,15 +10,14 @@ from storage.database import session_scope
 from storage.evidence_key import evidence_keys
 from storage.tables.corrections import ReplayRow
 from tests.api.control.conftest import Api, problem
+from tests.api.control.examples import World
 
-CUSTOMER = {"id": "ada", "name": "Ada", "email": "ada@example.com"}
 
-
-def finding(api: Api, number: int, adjusted: str = "0") -> str:
+def finding(api: Api, number: int, customer: str) -> str:
     line: dict[str, Any] = {
-        "lineId": "ln_1", "customerId": "ada", "subscriptionId": "sub_1", "invoiceId": "inv_1", "description": "Calls",
+        "lineId": "ln_1", "customerId": customer, "subscriptionId": "sub_1", "invoiceId": "inv_1", "description": "Calls",
         "unit": "calls", "periodStart": "2026-03-01T00:00:00Z", "periodEnd": "2026-04-01T00:00:00Z", "currency": "USD",
-        "adjusted": adjusted, "difference": "-12.5",
+        "adjusted": "0", "difference": "-12.5",
     }  # fmt: skip
     about = {
         "tenant_id": "acme",
@@ -36,8 +35,8 @@ def finding(api: Api, number: int, adjusted: str = "0") -> str:
 
 
 def test_an_approved_finding_becomes_adjustments_once(api: Api) -> None:
-    api.made("/api/v1/customers", CUSTOMER)
-    first, second = finding(api, 1), finding(api, 2)
+    customer = World(api, "acme")["/api/v1/customers"]
+    first, second = finding(api, 1, customer), finding(api, 2, customer)
     assert api.get(f"/api/v1/replays/{first}").json()["data"]["status"] == "PROPOSED"
     problem(api.post(f"/api/v1/replays/{first}/approve", {}), 422, field="reason")
     for _ in range(2):
