@@ -37,7 +37,7 @@ def invoices(
     with session_scope(database) as session:
         settled = settle(session, settlements, lines, scope=here, inputs=inputs)
         record_bills(session, here, lines)
-        compared = compare(billed=billed_lines(session, here), routed_lines=routed_lines)
+        compared = compare(billed=billed_lines(session, here, drafts=False), routed_lines=routed_lines)
         proposals = propose_lines(session, context.partition_key, compared, source="RUN")
         approved = approve_if_agreed(session, proposals)
         stored = invoices_of(session, here)

@@ -16,8 +16,8 @@ from transforms.compare import BILLED
 _OF_INVOICE = ("customer_id", "number", "status")
 
 
-def billed_lines(session: Session, scope: Scope) -> pl.DataFrame:
-    """BILLED: the lines of the scope's invoices that are not void, drafts too."""
+def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.DataFrame:
+    """BILLED: the lines of the scope's invoices that are not void; drafts: theirs too."""
     line, invoice = InvoiceLineRow, InvoiceRow
     adjusted = (
         select(func.sum(AdjustmentRow.amount))
@@ -34,6 +34,8 @@ def billed_lines(session: Session, scope: Scope) -> pl.DataFrame:
         .join(invoice, (invoice.tenant_id == line.tenant_id) & (invoice.id == line.invoice_id))
         .where(invoice.month == scope.month, invoice.status != "VOID")
     )
+    if not drafts:
+        query = query.where(invoice.status != "DRAFT")
     if scope.tenants:
         query = query.where(invoice.tenant_id.in_(scope.tenants))
     if scope.customers:
