@@ -14,6 +14,8 @@ from assets.metered_events import metered_events
 from assets.quota_checks import quota_checks
 from assets.rated_lines import rated_lines
 from assets.raw_events import raw_events
+from assets.reconciliation import reconciliation
+from assets.replay import replay
 from assets.rollovers import rollovers
 from assets.routed_lines import routed_lines
 from assets.settlements import settlements
@@ -30,7 +32,7 @@ from orchestration.sensors import SENSORS
 ASSETS = [
     raw_events, gated_events, billing_terms, metered_events, quota_checks, rollovers, usage_aggregates, allowances,
     rated_lines, committed_lines, discounted_lines, taxed_lines, routed_lines, settlements, invoices, invoice_lines,
-    access_snapshot, wallet_balances,
+    access_snapshot, wallet_balances, replay, reconciliation,
 ]  # fmt: skip
 
 

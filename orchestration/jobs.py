@@ -41,6 +41,23 @@ access_rights = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
+replay = dg.define_asset_job(
+    "replay",
+    selection=dg.AssetSelection.assets("replay"),
+    partitions_def=MONTHS,
+    description="Work a billed month out again from raw events and compare it with what was billed. Posts nothing.",
+    executor_def=dg.in_process_executor,
+)
+
+reconcile = dg.define_asset_job(
+    "reconcile",
+    selection=dg.AssetSelection.assets("reconciliation")
+    | dg.AssetSelection.checks_for_assets(dg.AssetKey("reconciliation")),
+    partitions_def=MONTHS,
+    description="Compare ledger, invoices, rated lines, events and the edge's counters of a month; changes nothing.",
+    executor_def=dg.in_process_executor,
+)
+
 
 @dg.op
 def compact_tables(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
@@ -118,6 +135,8 @@ def keep_wallet_books() -> None:
 JOBS = [
     ingest,
     close_month,
+    replay,
+    reconcile,
     access_rights,
     maintain_lake,
     keep_subscriptions,

@@ -15,6 +15,7 @@ from orchestration.jobs import (
     keep_subscriptions,
     keep_wallet_books,
     maintain_lake,
+    reconcile,
 )
 from storage.drain import backlog
 from storage.services.subscription_upkeep import due
@@ -91,7 +92,18 @@ def keep_wallets_every_five_minutes(
     yield dg.RunRequest()
 
 
+@dg.schedule(job=reconcile, cron_schedule="15 4 * * *", execution_timezone="UTC", default_status=RUNNING)
+def reconcile_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Compare the books of the month billed last."""
+    first = context.scheduled_execution_time.replace(day=1)
+    day = context.scheduled_execution_time.strftime("%Y-%m-%d")
+    return dg.RunRequest(
+        run_key=f"reconcile {day}", partition_key=(first - timedelta(days=1)).strftime("%Y-%m")
+    )
+
+
 SCHEDULES = [
+    reconcile_daily,
     ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, invoices_nightly,
     keep_subscriptions_every_five_minutes, keep_wallets_every_five_minutes,
 ]  # fmt: skip

@@ -46,9 +46,9 @@ _PERIOD = (
     _c("period_end", INSTANT, "end of the billing period, exclusive"),
 )
 
-KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE")
+KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE", "ADJUSTMENT")
 """BASE_FEE: for the time it was live. ADVANCE_FEE: the next period's, in full. FEE_CREDIT: the part of a fee paid in advance that
-was not used. SETUP_FEE: once."""
+was not used. SETUP_FEE: once. ADJUSTMENT: what a closed month was off by."""
 
 BILLING_TERMS = Table(
     "billing_terms",
@@ -289,6 +289,7 @@ LINE_TYPES = (
     "TAX_ADJUSTMENT",
     "CREDIT",
     "PRORATION",
+    "ADJUSTMENT",
     "UNPRICED",
 )
 
@@ -421,6 +422,9 @@ INVOICES = Table(
         _c("number", TEXT, "gap-free per issuer and year"),
         _c("status", TEXT, "DRAFT, OPEN, PAID, OVERDUE, UNCOLLECTIBLE or VOID"),
         _c("content_hash", TEXT, "SHA-256 over the invoice's canonical content"),
+        _c("input_hash", TEXT, "SHA-256 over what it was made from: events, terms, code", True),
+        _c("raw_until", WHOLE, "the newest raw event behind it; null: no event is", True),
+        _c("code_version", TEXT, "the version of the rules it was made by", True),
     ),
     key=("month", "invoice_id"),
     partition_by=("month",),

@@ -12,6 +12,7 @@ import narwhals as nw
 import polars as pl
 
 from domain.money import UnknownRounding
+from transforms.adjustment_lines import adjustment_lines
 from transforms.charges import charge, price_columns, tier_breakdown, tier_count
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
 from transforms.proration import prorated
@@ -39,7 +40,12 @@ def rate(*, allowances: pl.DataFrame, usage_aggregates: pl.DataFrame, terms: pl.
 
     Lines whose terms cannot be honoured yet are UNPRICED with that problem. Raises `BadTiers`, `UnknownRounding`.
     """
-    lines = [_usage_lines(allowances, terms), _fee_lines(terms), _unpriced_lines(usage_aggregates, terms)]
+    lines = [
+        _usage_lines(allowances, terms),
+        _fee_lines(terms),
+        _finish(adjustment_lines(terms)),
+        _unpriced_lines(usage_aggregates, terms),
+    ]
     return pl.concat(lines).sort(LINE_ORDER, nulls_last=True)
 
 
@@ -74,7 +80,9 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
     """One line per fee: for the part of the period the subscription was live, in advance or once in full; or back, for the part
     of a period paid in advance in which it was not."""
-    fees = terms.filter(pl.col("kind") != "USAGE").with_columns(full=pl.col("flat_amount").cast(EXACT))
+    fees = terms.filter(pl.col("kind").is_in(list(_FEE_LINES))).with_columns(
+        full=pl.col("flat_amount").cast(EXACT)
+    )
     part = prorated(fees)
     nothing = pl.lit(None, dtype=QUANTITY)
     kind = pl.col("kind")

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from domain.money import allocate, prorate, round_money
+from transforms.adjustments import carried_forward
 from transforms.frames import AMOUNT, COMMITTED_LINES
 from transforms.terms import LINE_KEY, LINE_ORDER
 
@@ -37,7 +38,8 @@ def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     schema: dict[str, Any] = {"month": pl.String, "line_id": pl.String, "commit_adjustment": AMOUNT}
     adjustments = pl.DataFrame(adjusted, schema=schema, orient="row")
     committed = rated_lines.join(adjustments, on=LINE_KEY, how="left", maintain_order="left")
-    return COMMITTED_LINES.conform(committed.with_columns(pl.col("commit_adjustment").fill_null(0)))
+    lines = COMMITTED_LINES.conform(committed.with_columns(pl.col("commit_adjustment").fill_null(0)))
+    return carried_forward(committed_lines=lines, terms=terms)
 
 
 def _shares(lines: list[dict[str, Any]]) -> list[tuple[str, str, Decimal]]:

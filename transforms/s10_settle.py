@@ -9,6 +9,10 @@ from domain.errors import PermanentFailure
 from transforms.frames import SETTLEMENTS
 from transforms.terms import LINE_KEY
 
+_OWN_START, _OWN_END = (
+    pl.col(name).filter(pl.col("line_type") != "ADJUSTMENT") for name in ("period_start", "period_end")
+)
+
 
 class MixedBillingEntities(PermanentFailure):
     """One invoice has one issuer."""
@@ -32,8 +36,9 @@ def settle(*, routed_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
         .group_by("month", "tenant_id", "customer_id", "invoice_id", "currency")
         .agg(
             entities=pl.col("billing_entity").unique().sort(),
-            period_start=pl.col("period_start").min(),
-            period_end=pl.col("period_end").max(),
+            # The period of an adjustment is that of the month it corrects.
+            period_start=pl.coalesce(_OWN_START.min(), pl.col("period_start").min()),
+            period_end=pl.coalesce(_OWN_END.max(), pl.col("period_end").max()),
             lines=pl.len(),
             subtotal=(pl.col("amount") + pl.col("commit_adjustment")).sum(),
             discount=pl.col("discount").sum(),

@@ -32,6 +32,7 @@ from api.control.payments.routes import payment_gateway_routes, payment_method_r
 from api.control.products.routes import product_routes
 from api.control.rateplans.routes import rate_limit_routes, rate_plan_routes
 from api.control.rates import RateLimit
+from api.control.replays.routes import evidence_key_routes, replay_routes
 from api.control.settings import ControlSettings
 from api.control.subscriptions.routes import dunning_routes, subscription_routes, subscription_upkeep_routes
 from api.control.teams.routes import team_routes
@@ -79,6 +80,8 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     app_routes,
     agent_routes,
     organization_routes,
+    replay_routes,
+    evidence_key_routes,
 )
 """The nouns of this door, one entry each."""
 

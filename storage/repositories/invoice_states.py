@@ -284,11 +284,12 @@ class InvoiceStates:
         self._move(row, UNCOLLECTIBLE, "UNCOLLECTIBLE", f"unpaid after {row.reminders} reminders")
 
     def void(self, reference: str, reason: str) -> InvoiceRow:
-        """An unpaid invoice becomes VOID: it keeps its number. What a wallet paid of it goes back. Raises InvoiceStateConflict, InvoiceHasMoney."""
+        """An invoice nobody sent money for becomes VOID: it keeps its number. What a wallet paid of it goes back. Raises InvoiceStateConflict, InvoiceHasMoney."""
         row = self.locked(reference)
         if row.status == VOID and not row.withdrawn:
             return row
-        self._require(row, "void", *UNPAID)
+        by_wallet = (PAID,) if not row.paid and not row.credited else ()
+        self._require(row, "void", *UNPAID, *by_wallet)
         if row.paid > 0:
             raise InvoiceHasMoney(row.number, f"{unpadded(row.paid, 2)} of it is paid")
         if row.credited > 0:

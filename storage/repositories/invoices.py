@@ -29,6 +29,7 @@ from storage.repositories.wallet_billing import pay, payments_of
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow, InvoiceSequenceRow
 from storage.tables.tenants import BillingEntityRow
 from transforms.frames import SETTLEMENTS
+from transforms.inputs import INPUTS
 
 _AMOUNTS = ("subtotal", "discount", "tax", "total", "wallet_amount", "amount_due")
 _KEY = ["tenant_id", "invoice_id"]
@@ -58,7 +59,12 @@ class LineWithoutSettlement(PermanentFailure):
 
 
 def settle(
-    session: Session, settlements: Rows, lines: Rows, *, scope: Scope | None = None
+    session: Session,
+    settlements: Rows,
+    lines: Rows,
+    *,
+    scope: Scope | None = None,
+    inputs: pl.DataFrame | None = None,
 ) -> list[dict[str, Any]]:
     """Write a run's bills as numbered drafts; returns each settlement with `number, status, content_hash, differs`.
 
@@ -66,20 +72,25 @@ def settle(
     the same changes nothing, a draft that differs is replaced under its number. An issued or voided invoice is left as it
     is: `differs` tells that the bill would no longer be the same (`content_hash` is the bill's). scope: with its month
     given, its drafts that are settled no more become VOID and keep their number; they come back when there is something
-    to bill again. What wallets pay of drafts is booked with them. Runs in the session's transaction. Raises UnknownIssuer, LineWithoutSettlement,
-    PaymentsDiffer, WalletMoved.
+    to bill again. inputs: INPUTS of the invoices; a draft is told when it was made from others. What wallets pay of drafts is booked
+    with them. Runs in the session's transaction. Raises UnknownIssuer, LineWithoutSettlement, PaymentsDiffer, WalletMoved.
     """
     invoiced = _frame(lines, LINE_SCHEMA).filter(pl.col("invoice_id").is_not_null())
     bills = _frame(settlements, SETTLEMENTS.schema).sort("tenant_id", "customer_id", "invoice_id")
     _require_settlements(invoiced, bills)
     payments = payments_of(bills, lines)
     bills = bills.with_columns(content_hash=pl.Series(content_hashes(bills, invoiced), dtype=pl.String))
+    bills = bills.join(
+        pl.DataFrame(schema=INPUTS) if inputs is None else inputs, on=_KEY, how="left", maintain_order="left"
+    )
     sequences, keys = _sequences(bills), bills.select(_KEY).rows()
     numbers = _locked_numbers(session, set(sequences))
     stored = _stored(session, keys)
     outcomes = [
-        _outcome(stored.get(key), content, sequence, numbers)
-        for key, content, sequence in zip(keys, bills["content_hash"], sequences, strict=True)
+        _outcome(stored.get(key), content, made_from, sequence, numbers)
+        for key, content, made_from, sequence in zip(
+            keys, bills["content_hash"], bills["input_hash"], sequences, strict=True
+        )
     ]
     session.flush()
     numbered = bills.with_columns(pl.DataFrame(outcomes, schema=_OUTCOME, orient="row"))
@@ -165,20 +176,25 @@ def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, st
     for start in range(0, len(keys), _AT_ONCE):
         some = tuple_(InvoiceRow.tenant_id, InvoiceRow.id).in_(keys[start : start + _AT_ONCE])
         # Locked, so that nobody issues a draft while it is being replaced.
-        query = select(*columns, InvoiceRow.content_hash).where(some).order_by(*columns[:2]).with_for_update()
+        query = (
+            select(*columns, InvoiceRow.content_hash, InvoiceRow.input_hash)
+            .where(some)
+            .order_by(*columns[:2])
+            .with_for_update()
+        )
         found.update({(row.tenant_id, row.id): row for row in session.execute(query)})
     return found
 
 
 def _outcome(
-    row: Any, content: str, sequence: tuple[str, str, int], numbers: _Numbers
+    row: Any, content: str, made_from: str | None, sequence: tuple[str, str, int], numbers: _Numbers
 ) -> tuple[str, str, bool, bool]:
     """Number, status, whether an issued invoice would differ, and whether the bill is to be written."""
     if row is None:
         return numbers.take(sequence), "DRAFT", False, True
     same = row.content_hash == content and not row.withdrawn
     if row.status == "DRAFT" or row.withdrawn:
-        return row.number, "DRAFT", False, not same
+        return row.number, "DRAFT", False, not same or row.input_hash != made_from
     return row.number, row.status, not same, False
 
 

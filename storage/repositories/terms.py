@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from domain.period import parse_month
 from domain.terms import Contract, terms_of_month
+from storage.repositories.adjustments import adjustment_terms
 from storage.repositories.contracts import contracts
 from storage.repositories.coupons import CouponRepository, discounts_during
 from storage.repositories.wallet_billing import Span, bonus_units
@@ -25,7 +26,8 @@ def frozen_terms(
     tenants: Collection[str] | None = None,
     customers: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of BILLING_TERMS for the month (YYYY-MM), ordered by tenant, customer, subscription, period and line.
+    """Rows of BILLING_TERMS for the month (YYYY-MM), ordered by tenant, customer, subscription, period and line; adjustments of
+    closed months stand behind the terms of their tenant.
 
     tenants, customers: only these; None or empty: all. Decimals and aware UTC instants. Raises NotAMonth.
     """
@@ -34,14 +36,17 @@ def frozen_terms(
     chosen = [tenant_id for tenant_id in known if not tenants or tenant_id in tenants]
     attached = {tenant_id: CouponRepository(session, tenant_id).attached() for tenant_id in chosen}
     bonus = {tenant_id: bonus_units(session, tenant_id) for tenant_id in chosen}
-    return [
-        row
-        | {"coupons": _coupons(row, contract, attached[tenant_id].get(row["subscription_id"], ()))}
-        | _unbillable(row, bonus[tenant_id].get((row["customer_id"], row["unit"]), ()))
-        for tenant_id in chosen
-        for contract in contracts(session, tenant_id, customers or None)
-        for row in terms_of_month(contract, month)
-    ]
+    found = []
+    for tenant_id in chosen:
+        agreed = [
+            row
+            | {"coupons": _coupons(row, contract, attached[tenant_id].get(row["subscription_id"], ()))}
+            | _unbillable(row, bonus[tenant_id].get((row["customer_id"], row["unit"]), ()))
+            for contract in contracts(session, tenant_id, customers or None)
+            for row in terms_of_month(contract, month)
+        ]
+        found += [*agreed, *adjustment_terms(session, tenant_id, month, customers, agreed)]
+    return found
 
 
 def _coupons(

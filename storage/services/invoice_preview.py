@@ -7,11 +7,15 @@ from typing import Any
 import polars as pl
 from sqlalchemy.orm import Session
 
+from storage.earlier import earlier_allowances
 from storage.lake import Lake, Scope
 from storage.repositories.terms import frozen_terms
+from storage.repositories.wallet_billing import frozen_balances
 from transforms import pipeline
-from transforms.frames import BILLING_TERMS
+from transforms.frames import BILLING_TERMS, WALLET_BALANCES
 from transforms.meter import meter
+from transforms.s02_rollover import earlier_months, rollover
+from transforms.terms import due
 
 
 def invoice_preview(
@@ -28,6 +32,14 @@ def invoice_preview(
         terms["active_start"].min(), terms["active_end"].max(), closed="left"
     )
     events = lake.scan("validated_events", scope).filter(used)
-    metered = meter(validated_events=events, terms=terms, month=month)
-    made = pipeline.run(metered_events=metered.lazy(), terms=terms)
+    earlier = earlier_allowances(lake, scope, earlier_months(terms))
+    carried = rollover(terms=due(terms), earlier_allowances=earlier)
+    metered = meter(validated_events=events, terms=terms, month=month, rollovers=carried)
+    balances = frozen_balances(session, month=month, tenants=[tenant_id], customers=[customer_id])
+    made = pipeline.run(
+        metered_events=metered.lazy(),
+        terms=terms,
+        earlier_allowances=earlier,
+        wallet_balances=pl.DataFrame(balances, schema=WALLET_BALANCES.schema),
+    )
     return {"settlements": made["settlements"].to_dicts(), "lines": made["routed_lines"].to_dicts()}

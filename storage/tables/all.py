@@ -2,6 +2,7 @@
 
 from storage.tables import (
     catalog,
+    corrections,
     customers,
     doors,
     invoices,
@@ -13,4 +14,6 @@ from storage.tables import (
     tenants,
 )
 
-MODULES = (tenants, doors, catalog, pricing, customers, keys, invoices, receivables, money, operations)
+MODULES = (
+    tenants, doors, catalog, pricing, customers, keys, invoices, receivables, money, operations, corrections,
+)  # fmt: skip

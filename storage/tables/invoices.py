@@ -6,7 +6,15 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Numeric, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Numeric,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -79,6 +87,9 @@ class InvoiceRow(Base):
     wallet_amount: Mapped[Amount]
     amount_due: Mapped[Amount]
     content_hash: Mapped[str]
+    input_hash: Mapped[str | None]
+    raw_until: Mapped[int | None] = mapped_column(BigInteger)
+    code_version: Mapped[str | None]
     status: Mapped[str]
     withdrawn: Mapped[bool]
     kind: Mapped[str] = mapped_column(server_default="PERIOD")

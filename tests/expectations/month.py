@@ -76,6 +76,9 @@ def good_month() -> dict[str, pl.DataFrame]:
             number=pl.format("INV-2023-{}", pl.col("place") + 1),
             status=pl.lit("DRAFT"),
             content_hash=pl.lit("…"),
+            input_hash=pl.lit("1"),
+            raw_until=pl.lit(1),
+            code_version=pl.lit("1"),
         )
     )
     invoices = INVOICES.conform(numbered)

@@ -47,6 +47,7 @@ def taxed(
 
 def numbered(settlements: pl.DataFrame) -> pl.DataFrame:
     extra = {"number": "INV-2023-0001", "status": "DRAFT", "content_hash": "0"}
+    extra |= {"input_hash": "0", "raw_until": 1, "code_version": "0"}
     return INVOICES.conform(
         settlements.with_columns(**{name: pl.lit(value) for name, value in extra.items()})
     )

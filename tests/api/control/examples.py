@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from storage.database import session_scope
+from storage.tables.corrections import ReplayRow
 from storage.tables.invoices import InvoiceRow
 from tests.api.control.conftest import Api
 
@@ -130,6 +131,24 @@ def _credit_note(world: World) -> str:
     return world.made("/api/v1/credit-notes", {"invoiceId": invoice, "amount": 9, "reason": "GOODWILL"})
 
 
+def _replay(world: World) -> str:
+    about = {
+        "tenant_id": world.tenant,
+        "id": f"rpy_{secrets.token_hex(8)}",
+        "month": "2023-11",
+        "source": "REPLAY",
+    }
+    rest = {
+        "status": "PROPOSED",
+        "content_hash": secrets.token_hex(32),
+        "code_version": "0",
+        "differences": [],
+    }
+    with session_scope(world.api.database_url) as session:
+        session.execute(insert(ReplayRow), {**about, **rest})
+    return about["id"]
+
+
 MAKERS: dict[str, Maker] = {
     "/api/v1/customers": _plain("/api/v1/customers", **CUSTOMER),
     "/api/v1/metrics": _plain("/api/v1/metrics", key="calls", name="Calls", aggregationType="COUNT"),
@@ -163,6 +182,7 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/agents": _of_customer("/api/v1/agents", name="Helper", agentType="CLAUDE"),
     "/api/v1/invoices": _invoice,
     "/api/v1/credit-notes": _credit_note,
+    "/api/v1/replays": _replay,
     "/api/v1/bill-runs": _plain("/api/v1/bill-runs", **MONTH),
 }
 """Path before the id to what makes one."""

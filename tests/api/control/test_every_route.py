@@ -20,6 +20,7 @@ PUBLIC = {
     "/oauth/token",
     "/oauth/revoke",
     "/.well-known/jwks.json",
+    "/.well-known/evidence-keys.json",
     "/internal/v1/auth/token-check",
 }
 """What asks for no operator key; each for a reason: watched by machines, or it checks another credential itself."""
