@@ -126,6 +126,8 @@ class Wallet(Kept):
     currency: str
     kind: str
     balance: Exact
+    held: Exact
+    available: Exact
     department_wallets: list[Object]
     auto_topup_enabled: bool
     auto_topup_amount: Exact | None
@@ -140,6 +142,7 @@ class WalletEntry(Shown):
 
     account: str
     amount: Exact
+    grant_id: str = ""
 
 
 class WalletTransaction(Shown):
@@ -152,6 +155,8 @@ class WalletTransaction(Shown):
     amount: Exact
     currency: str
     balance_after: Exact
+    unit: str | None
+    invoice_id: str | None
     entries: list[WalletEntry]
     description: str | None
     idempotency_key: str | None
@@ -229,6 +234,20 @@ class Invoice(Shown):
     voided_at: Instant | None
     created_at: Instant
     updated_at: Instant
+    input_hash: str | None
+    raw_until: int | None
+    code_version: str | None
+    kind: str = Field(examples=["PERIOD"])
+    replaces: str | None
+    issued_on: Day | None
+    due_days: int | None
+    due_date: Day | None
+    paid: Exact
+    credited: Exact
+    credit_applied: Exact
+    amount_left: Exact
+    reminders: int
+    reminded_at: Instant | None
 
 
 class InvoiceTier(Shown):
@@ -267,10 +286,24 @@ class InvoiceLine(Shown):
     tax: Exact
 
 
+class Payment(Shown):
+    """An attempt to pay an invoice or a part of it."""
+
+    id: str
+    amount: Exact
+    currency: str
+    provider: str = Field(examples=["MANUAL"])
+    status: str = Field(examples=["SUCCEEDED"])
+    reference: str | None
+    failure_code: str | None
+    created_at: Instant
+
+
 class InvoiceWithLines(Invoice):
     """An invoice, and what it adds up."""
 
     line_items: list[InvoiceLine]
+    payments: list[Payment]
 
 
 class BillRun(Shown):

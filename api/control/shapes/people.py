@@ -62,6 +62,7 @@ class Customer(Kept):
     tax_status: Object | None
     address: Object | None
     billing_entity: str | None
+    payment_due_days: int | None = None
     metadata: Object
     status: str
 
@@ -163,6 +164,7 @@ class OrganizationSettings(Shown):
     retention_policies: dict[str, int]
     theme: Object
     terms: Object
+    corrections: Object
     revision: int
     updated_at: Instant | None
 

@@ -7,18 +7,20 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from api.control.shapes import catalog, money, people
+from api.control.shapes import billing, catalog, money, people
 
 Shape = type[BaseModel]
 
 NOUNS: Mapping[str, Shape] = {
     "/api/v1/agents": people.Agent,
+    "/api/v1/alerts": billing.Alert,
     "/api/v1/api-keys": people.ApiKey,
     "/api/v1/apps": people.App,
     "/api/v1/audit-log": people.AuditEntry,
     "/api/v1/bill-runs": money.BillRun,
     "/api/v1/billing-entities": people.BillingEntity,
     "/api/v1/coupons": catalog.Coupon,
+    "/api/v1/credit-notes": billing.CreditNoteWithLines,
     "/api/v1/customers": people.Customer,
     "/api/v1/internal/subscriptions": money.Subscription,
     "/api/v1/internal/tenants": people.Tenant,
@@ -32,10 +34,12 @@ NOUNS: Mapping[str, Shape] = {
     "/api/v1/products": catalog.Product,
     "/api/v1/rate-plans": catalog.PlanRateLimit,
     "/api/v1/rateplans": catalog.RatePlan,
+    "/api/v1/replays": billing.WholeFinding,
     "/api/v1/subscriptions": money.Subscription,
     "/api/v1/teams": people.Team,
     "/api/v1/wallets": money.Wallet,
     "/api/v1/webhook-sources": people.WebhookSource,
+    "/v1/wallets/holds": billing.Hold,
     "/internal/v1/subscriptions": money.Subscription,
 }
 """Where paths begin, and what their routes answer with, one or a page of them."""
@@ -43,6 +47,9 @@ NOUNS: Mapping[str, Shape] = {
 ROUTES: Mapping[str, Shape | type[list[Any]]] = {
     "get /api/v1/audit-log/verify": people.AuditVerdict,
     "get /api/v1/coupons/{coupon_id}/redemptions": catalog.Redemption,
+    "get /api/v1/credit-notes": billing.CreditNote,
+    "get /api/v1/customers/{customer_id}/invoice-preview": billing.Preview,
+    "get /api/v1/replays": billing.Finding,
     "get /api/v1/customers/{customer_id}/deletion-check": catalog.DeletionCheck,
     "get /api/v1/invoices/{reference}": money.InvoiceWithLines,
     "get /api/v1/metrics/export": list[catalog.ExportedMetric],
@@ -55,11 +62,18 @@ ROUTES: Mapping[str, Shape | type[list[Any]]] = {
     "get /api/v1/rateplans/{plan_id}/versions": list[catalog.RatePlanVersion],
     "get /api/v1/rateplans/{plan_id}/versions/{version}": catalog.RatePlanVersion,
     "get /api/v1/subscriptions/{subscription}/phases": list[money.Phase],
+    "get /api/v1/wallets/{wallet_id}/grants": billing.Grant,
+    "get /api/v1/wallets/{wallet_id}/grants/{grant_id}": billing.Grant,
+    "get /api/v1/wallets/{wallet_id}/summary": billing.WalletSummary,
+    "get /api/v1/wallets/{wallet_id}/top-ups": billing.Refill,
     "get /api/v1/wallets/{wallet_id}/ledger": money.WalletTransaction,
     "patch /api/v1/rateplans/{plan_id}/versions/{version}": catalog.RatePlanVersion,
     "post /api/v1/api-keys": people.NewApiKey,
     "post /api/v1/api-keys/{key_id}/rotate": people.NewApiKey,
     "post /api/v1/coupons/redeem-for-customer": catalog.Redemption,
+    "post /api/v1/invoices": money.InvoiceWithLines,
+    "post /api/v1/invoices/{reference}/collect": money.InvoiceWithLines,
+    "post /api/v1/invoices/{reference}/reissue": money.InvoiceWithLines,
     "post /api/v1/metrics/bulk": list[catalog.Metric],
     "post /api/v1/metrics/import": list[catalog.Metric],
     "post /api/v1/operator-keys": people.NewOperatorKey,
@@ -72,6 +86,9 @@ ROUTES: Mapping[str, Shape | type[list[Any]]] = {
     "post /api/v1/subscriptions/{subscription}/preview-change": money.ChangePreview,
     "post /api/v1/subscriptions/{subscription}/retry-payment": money.PaymentAttempt,
     "post /api/v1/subscriptions/{subscription}/upgrade": money.ChangedSubscription,
+    "post /api/v1/wallets/{wallet_id}/grants": billing.Grant,
+    "post /api/v1/wallets/{wallet_id}/grants/{grant_id}/revoke": billing.Grant,
+    "post /api/v1/wallets/{wallet_id}/top-ups/{top_up_id}/confirm": billing.Refill,
     "post /api/v1/wallets/{wallet_id}/top-up": money.BookedTransaction,
     "post /api/v1/webhook-sources": people.NewWebhookSource,
     "post /internal/v1/auth/rotate-signing-key": people.SigningKeys,
