@@ -53,6 +53,8 @@ class Document:
         content = documented.get("content", {})
         if kind not in content:
             return None if not kind and not content else f"content type {kind!r} is not documented"
+        if not kind.endswith("json"):
+            return None
         return self._mistake(content[kind].get("schema", {}), answer.json())
 
     def _mistake(self, schema: dict[str, Any], body: Any) -> str | None:
