@@ -10,6 +10,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+from domain.commitment import Committed, commitment_lines, committed, whole_periods
 from domain.money import currency_exponent, prorate
 from domain.period import Period, Schedule, due_periods, month_bounds, periods_overlapping, zone
 from domain.subscription import live_part
@@ -31,6 +32,7 @@ class PlanTerms:
     currency: str
     items: tuple[Mapping[str, Any], ...]
     units: tuple[str, ...]
+    commitment: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Contract:
     """A subscription as billing needs it, for a stretch of time with one offering and plan version, paid for or on trial.
 
     earlier_ends: when the subscription's stretches before this one ended; a period may hold several.
+    pieces: when the same agreement was in force, this stretch among them; none: in this stretch only.
     """
 
     tenant_id: str
@@ -52,6 +55,7 @@ class Contract:
     rounding: str
     terms: PlanTerms
     earlier_ends: tuple[datetime, ...] = ()
+    pieces: tuple[tuple[datetime, datetime | None], ...] = ()
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -69,18 +73,26 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
         "maximum_spend": None,
         "coupons": [],
         "tax_code": None,
+        "tax": None,
+        "price_currency": None,
+        "fx_rate": None,
+        "commitment": None,
+        "problem": None,
         **plan_columns(content),
     }
     items = [{**shared, **_usage(price), "line_order": at + 1} for at, price in enumerate(content["prices"])]
     if content["baseFee"] is not None:
         items.insert(0, {**shared, **_fee(content), "line_order": BASE_FEE_ORDER})
+    agreed = content.get("commitment")
+    items += _commitment_items(shared, content, len(items)) if agreed else []
     units = tuple(price["unit"] for price in content["prices"])
-    return PlanTerms(plan, version, content["currency"], tuple(items), units)
+    return PlanTerms(plan, version, content["currency"], tuple(items), units, agreed)
 
 
 def free_terms(terms: PlanTerms) -> PlanTerms:
     """The terms on trial: the same lines, metered and visible, at a price of nothing."""
-    return replace(terms, items=tuple({**item, **_free(item)} for item in terms.items))
+    items = tuple({**item, **_free(item)} for item in terms.items if item["kind"] != "COMMITMENT")
+    return replace(terms, items=items, commitment=None)
 
 
 def unbillable_terms(terms: PlanTerms, what: str) -> PlanTerms:
@@ -144,17 +156,48 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "offering": contract.offering,
     }
     rows = []
+    stands = _committed(contract, period, live)
+    of_period |= stands
     for item in contract.terms.items:
+        if item["kind"] == "COMMITMENT" and not _has_line(item["model"], stands, contract, period):
+            continue
         name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
+        if item["kind"] == "COMMITMENT":
+            name = f"{name}:{item['model']}"
         if earlier:
             # The first stretch of a period keeps the line's plain id, so that a change leaves what is billed before it alone.
             name = f"{name}@{contract.starts_at.isoformat()}"
         who = (contract.tenant_id, contract.subscription_id, period.start)
-        line: dict[str, Any] = {"line_id": line_id(*who, name), "line_order": item["line_order"] + earlier * _BEHIND}
+        line: dict[str, Any] = {
+            "line_id": line_id(*who, name),
+            "line_order": item["line_order"] + earlier * _BEHIND,
+        }
         if earlier:
             line["description"] = f"{item['description']}, {_days(contract, live)}"
         rows.append({**item, **of_period, **line, **_for_part(item, period, live)})
     return rows
+
+
+def _committed(contract: Contract, period: Period, live: Period) -> dict[str, Any]:
+    agreed = contract.terms.commitment
+    if agreed is None:
+        return {"commitment": None}
+    if not whole_periods(agreed, contract.schedule):
+        what = f"a commitment of {agreed['termMonths']} months in a {contract.schedule.cycle} billing cycle"
+        return {"commitment": None, "unsupported": what}
+    pieces = contract.pieces or ((contract.starts_at, contract.ends_at),)
+    return {"commitment": committed(agreed, contract.schedule, period, live, pieces).as_text()}
+
+
+def _has_line(model: str, stands: Mapping[str, Any], contract: Contract, period: Period) -> bool:
+    """Whether the period has this line of the commitment; where a pause splits it, only its first stretch has any."""
+    if stands["commitment"] is None:
+        return False
+    agreed = Committed.from_text(stands["commitment"])
+    split = any(
+        start < contract.starts_at and (end or start) > period.start for start, end in contract.pieces
+    )
+    return agreed.asks_for(model) and (agreed.type == "MONTHLY" or not split)
 
 
 def _days(contract: Contract, live: Period) -> str:
@@ -186,6 +229,24 @@ def _fee(content: Mapping[str, Any]) -> dict[str, Any]:
         "included_free": Decimal(0),
         **dict.fromkeys(_USAGE_ONLY),
     }
+
+
+def _commitment_items(
+    shared: Mapping[str, Any], content: Mapping[str, Any], behind: int
+) -> list[dict[str, Any]]:
+    """A line for each thing a commitment may add or take; Commit says how much."""
+    plan = _plan_name(content["name"])
+    return [
+        {
+            **shared,
+            **_fee({**content, "baseFee": "0"}),
+            "kind": "COMMITMENT",
+            "model": kind,
+            "description": f"{plan}: {says}",
+            "line_order": behind + 1 + place,
+        }
+        for place, (kind, says) in enumerate(commitment_lines(content["commitment"]))
+    ]
 
 
 def _plan_name(name: str) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 _NOT_HONOURED = {
-    "setupFee": "a setup fee", "commitment": "a commitment", "dimensionPricing": "a price by dimension",
+    "setupFee": "a setup fee", "dimensionPricing": "a price by dimension",
     "baseFeeTiming": "a base fee in advance",
 }  # fmt: skip
 
@@ -16,6 +16,7 @@ _NOT_HONOURED = {
 def plan_columns(content: Mapping[str, Any]) -> dict[str, Any]:
     """What a version's content (see RatePlan.content) says of every line. unsupported: terms no column holds, for people."""
     return {
+        "tax_code": content.get("taxCategory"),
         "minimum_spend": _decimal(content.get("minimumSpend")),
         "maximum_spend": _decimal(content.get("maximumSpend")),
         "unsupported": ", ".join(what for name, what in _NOT_HONOURED.items() if content.get(name)) or None,
@@ -26,7 +27,9 @@ def price_columns(price: Mapping[str, Any]) -> dict[str, Any]:
     """What the price of one unit says besides. Free units are the cap where a behaviour is agreed and no limit."""
     behavior = price.get("ovBehavior")
     limit = price.get("limit")
-    own = {"unsupported": "a price by dimension"} if price.get("dimensionPricing") else {}
+    own: dict[str, Any] = {"unsupported": "a price by dimension"} if price.get("dimensionPricing") else {}
+    if price.get("taxCategory"):
+        own["tax_code"] = price["taxCategory"]
     return {
         "cap": _decimal(price["includedFree"] if behavior and limit is None else limit),
         "cap_behavior": behavior or ("CHARGE" if limit is not None else None),

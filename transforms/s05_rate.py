@@ -13,6 +13,7 @@ import polars as pl
 
 from domain.money import UnknownRounding
 from transforms.charges import charge, price_columns, tier_breakdown, tier_count
+from transforms.exchange import converted
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
 from transforms.proration import prorated
 from transforms.terms import LINE_KEY, LINE_ORDER, not_honoured
@@ -61,8 +62,9 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
 
 def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
-    """One line per BASE_FEE term, for the part of the period the subscription was live."""
-    fees = prorated(terms.filter(pl.col("kind") == "BASE_FEE"))
+    """One line per BASE_FEE term, for the part of the period the subscription was live; one of 0.00 per COMMITMENT term, which
+    Commit adjusts."""
+    fees = prorated(terms.filter(pl.col("kind").is_in(["BASE_FEE", "COMMITMENT"])))
     nothing = pl.lit(None, dtype=QUANTITY)
     return _finish(
         fees.with_columns(
@@ -90,7 +92,17 @@ def _unpriced_lines(usage_aggregates: pl.DataFrame, terms: pl.DataFrame) -> pl.D
     )
     no_price = pl.format("NO_PRICE: {} is not priced by {}", used, pl.col("plans").fill_null("any due plan"))
     no_subscription = pl.format("NO_SUBSCRIPTION: {} is covered by no subscription", used)
-    nothing = ("model", "period_start", "period_end", "included", "billable", "currency", "tiers")
+    nothing = (
+        "model",
+        "period_start",
+        "period_end",
+        "included",
+        "billable",
+        "currency",
+        "tiers",
+        "price_currency",
+        "fx_rate",
+    )
     return RATED_LINES.conform(
         lines.with_columns(
             line_order=pl.lit(UNPRICED_ORDER),
@@ -115,7 +127,7 @@ def _finish(lines: pl.DataFrame) -> pl.DataFrame:
     """Lines with a `charge` as RATED_LINES: the problem if there is one, and otherwise the charge, rounded
     once."""
     problem = _problem()
-    return RATED_LINES.conform(
+    rated = (
         lines.with_columns(problem=problem)
         .with_columns(
             unrounded=pl.when(pl.col("problem").is_null()).then(pl.col("charge")).otherwise(_ZERO),
@@ -123,6 +135,7 @@ def _finish(lines: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(amount=_rounded(lines).cast(AMOUNT))
     )
+    return RATED_LINES.conform(converted(rated))
 
 
 def _problem() -> pl.Expr:
@@ -133,6 +146,8 @@ def _problem() -> pl.Expr:
     return (
         pl.when(pl.col("charge").is_null())
         .then(no_price)
+        .when(pl.col("problem").is_not_null())
+        .then(pl.col("problem"))
         .when(not_honoured().is_not_null())
         .then(not_honoured())
         .otherwise(pl.lit(None, dtype=TEXT))

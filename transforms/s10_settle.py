@@ -35,7 +35,9 @@ def settle(*, routed_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
             period_start=pl.col("period_start").min(),
             period_end=pl.col("period_end").max(),
             lines=pl.len(),
-            subtotal=(pl.col("amount") + pl.col("commit_adjustment")).sum(),
+            subtotal=(
+                pl.col("amount") + pl.col("commit_adjustment") - pl.col("tax_included").fill_null(0)
+            ).sum(),
             discount=pl.col("discount").sum(),
             tax=pl.col("tax").sum(),
         )

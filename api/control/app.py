@@ -32,6 +32,7 @@ from api.control.rateplans.routes import rate_limit_routes, rate_plan_routes
 from api.control.rates import RateLimit
 from api.control.settings import ControlSettings
 from api.control.subscriptions.routes import dunning_routes, subscription_routes, subscription_upkeep_routes
+from api.control.taxes.routes import fx_rate_routes, tax_rate_routes
 from api.control.teams.routes import team_routes
 from api.control.tenants.routes import tenant_routes
 from api.control.wallets.routes import debit_routes, wallet_routes
@@ -71,6 +72,8 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     app_routes,
     agent_routes,
     organization_routes,
+    tax_rate_routes,
+    fx_rate_routes,
 )
 """The nouns of this door, one entry each."""
 

@@ -74,7 +74,8 @@ class Fields:
         return f"{self.path}.{name}" if self.path and name else self.path or name
 
     def has(self, *names: str) -> bool:
-        """Whether one of these fields carries a value."""
+        """Whether one of these fields carries a value. Whoever asks knows the field, and reads it if it does."""
+        self._read.update(names)
         return any(self._sent.get(name) is not None for name in names)
 
     def raw(self, *names: str) -> tuple[str, object]:

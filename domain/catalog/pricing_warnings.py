@@ -49,7 +49,6 @@ def _of_plan(plan: RatePlan) -> Iterator[Warning]:
 def _not_billed_yet(plan: RatePlan) -> Iterator[tuple[str, str]]:
     of_plan = {
         "setupFee": (bool(plan.setup_fee), "a setup fee"),
-        "commitment": (plan.commitment is not None, "a commitment"),
         "dimensionPricing": (plan.dimensions is not None, "a price by dimension"),
         "baseFeeTiming": (plan.base_fee_timing == "ADVANCE", "a charge in advance"),
     }

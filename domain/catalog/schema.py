@@ -66,6 +66,7 @@ def catalog_schema() -> Schema:
         "subscriptions": items("Contracts; a running one keeps its plan version.", subscription()),
         "webhookSources": items("Senders of webhooks; their secrets are in no file.", webhook_source()),
         "keys": items("API keys, known by name; secrets are shown once, when issued.", api_key()),
+        "taxRates": items("What jurisdictions take; a tenant without any bills without tax.", tax_rate()),
     }
     tenant_and_settings = {"tenant": tenant(), "organization": organization()}
     whole_file = thing("A catalog for `aforo apply`.", tenant_and_settings | sections, ["tenant"])
@@ -135,6 +136,7 @@ def billing_entity() -> Schema:
         "invoiceNumberFormat": text("Such as {prefix}-{year}-{seq:0000}."),
         "roundingMode": choice("How lines are rounded.", list(ROUNDING_MODES), "HALF_EVEN"),
         "taxRegistration": text("Such as a VAT number."),
+        "registeredIn": keys("Where it collects tax, such as DE or US-CA; none: everywhere."),
         "address": _ADDRESS,
         "branding": thing("How its invoices look.", branding),
     }
@@ -365,6 +367,25 @@ def api_key() -> Schema:
         "expiresAt": instant("When it ends."),
     }
     return thing("An API key.", fields, ["name"], {"customerId": "customer"})
+
+
+def tax_rate() -> Schema:
+    """Of read_tax_rate."""
+    fields = {
+        "id": key("Never changes."),
+        "name": text("What invoices call it."),
+        "country": _COUNTRY,
+        "region": text("Of a part of the country only."),
+        "city": text("Of a city of the region only."),
+        "taxCategory": text("Of things of this category only; none: of all that have no rate of their own."),
+        "ratePercent": amount("19 is 19 %."),
+        "rate": amount("The same as a fraction: 0.19."),
+        "inclusive": flag("Whether prices contain the tax."),
+        "validFrom": day("The first day."),
+        "validUntil": day("The first day without it."),
+    }
+    also = {"state": "region", "countryCode": "country"}
+    return thing("A tax rate.", fields, ["id", "name", "country", "validFrom"], also)
 
 
 def _holder() -> dict[str, Schema]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.period import parse_month
+from domain.tax import TaxEngine
 from domain.terms import terms_of_month
+from storage.repositories.agreed import Agreed
 from storage.repositories.contracts import contracts
-from storage.repositories.coupons import CouponRepository, discounts_during
-from storage.tables.money import CouponRedemptionRow
 from storage.tables.tenants import TenantRow
 
 
@@ -22,22 +22,19 @@ def frozen_terms(
     month: str,
     tenants: Collection[str] | None = None,
     customers: Collection[str] | None = None,
+    tax_engines: Mapping[str, TaxEngine] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of BILLING_TERMS for the month (YYYY-MM), ordered by tenant, customer, subscription, period and line.
 
-    tenants, customers: only these; None or empty: all. Decimals and aware UTC instants. Raises NotAMonth.
+    tenants, customers: only these; None or empty: all. Decimals and aware UTC instants. tax_engines: who is asked
+    about tax, by tenant; None: the built-in engine over the tenant's own rates. Raises NotAMonth.
     """
     parse_month(month)
     known = session.scalars(select(TenantRow.id).order_by(TenantRow.id)).all()
     chosen = [tenant_id for tenant_id in known if not tenants or tenant_id in tenants]
-    attached = {tenant_id: CouponRepository(session, tenant_id).attached() for tenant_id in chosen}
-    return [
-        row | {"coupons": _coupons(row, attached[tenant_id].get(row["subscription_id"], ()))}
-        for tenant_id in chosen
-        for contract in contracts(session, tenant_id, customers or None)
-        for row in terms_of_month(contract, month)
-    ]
-
-
-def _coupons(row: Mapping[str, Any], redemptions: Iterable[CouponRedemptionRow]) -> list[str]:
-    return [discount.as_text() for discount in discounts_during(redemptions, row["period_start"])]
+    rows: list[dict[str, Any]] = []
+    for tenant_id in chosen:
+        agreed = Agreed(session, tenant_id, tax_engines.get(tenant_id) if tax_engines else None)
+        for contract in contracts(session, tenant_id, customers or None):
+            rows += agreed.completed(contract, terms_of_month(contract, month))
+    return rows

@@ -1,5 +1,16 @@
 """Every table at once: foreign keys are resolved by name, so whoever opens a session must know them all."""
 
-from storage.tables import catalog, customers, doors, invoices, keys, money, operations, pricing, tenants
+from storage.tables import (
+    catalog,
+    customers,
+    doors,
+    invoices,
+    keys,
+    money,
+    operations,
+    pricing,
+    taxes,
+    tenants,
+)
 
-MODULES = (tenants, doors, catalog, pricing, customers, keys, invoices, money, operations)
+MODULES = (tenants, doors, catalog, pricing, customers, keys, invoices, money, operations, taxes)

@@ -33,6 +33,8 @@ SOURCE = {
     "metricKeyPath": "$.m",
     "quantityPath": "$.q",
 }
+TAX_RATE = {"name": "VAT", "country": "DE", "ratePercent": 19, "validFrom": "2999-01-01"}
+FX_RATE = {"from": "USD", "to": "EUR", "day": "2999-01-01", "rate": "0.92"}
 MONTH = {"billingPeriodStart": "2023-11-01T00:00:00Z", "billingPeriodEnd": "2023-12-01T00:00:00Z"}
 
 Maker = Callable[["World"], str]
@@ -149,6 +151,8 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/agents": _of_customer("/api/v1/agents", name="Helper", agentType="CLAUDE"),
     "/api/v1/invoices": _invoice,
     "/api/v1/bill-runs": _plain("/api/v1/bill-runs", **MONTH),
+    "/api/v1/tax-rates": _plain("/api/v1/tax-rates", **TAX_RATE),
+    "/api/v1/fx-rates": _plain("/api/v1/fx-rates", **FX_RATE),
 }
 """Path before the id to what makes one."""
 
