@@ -84,12 +84,13 @@ class Committed:
 
     def asks_for(self, line: str) -> bool:
         """Whether the period has a line of this kind."""
-        return {
+        asked: dict[str, bool] = {
             TRUE_UP: self.ends and self.true_up,
             OVERAGE: self.factor != 1,
             PREPAYMENT: self.starts,
             DRAW: True,
-        }[line]
+        }
+        return asked[line]
 
     def amounts(
         self, charged: Decimal, usage: Decimal, *, exponent: int, rounding: str
@@ -117,7 +118,8 @@ def commitment_lines(agreed: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def whole_periods(agreed: Mapping[str, Any], schedule: Schedule) -> bool:
     """Whether the term is made of whole billing periods, so that bills can tell it apart from the next one."""
-    return agreed["type"] == MONTHLY or agreed["termMonths"] % MONTHS_IN_CYCLE[schedule.cycle] == 0
+    months: int = agreed["termMonths"]
+    return bool(agreed["type"] == MONTHLY or months % MONTHS_IN_CYCLE[schedule.cycle] == 0)
 
 
 def committed(

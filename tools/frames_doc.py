@@ -8,7 +8,19 @@ from pathlib import Path
 import polars as pl
 
 from transforms.frames import TABLES, Table
-from transforms.table import AMOUNT, EXACT, FLAG, INSTANT, PRICE, QUANTITY, TAXES, TEXT, TIER_CHARGES, TIERS, WHOLE
+from transforms.table import (
+    AMOUNT,
+    EXACT,
+    FLAG,
+    INSTANT,
+    PRICE,
+    QUANTITY,
+    TAXES,
+    TEXT,
+    TIER_CHARGES,
+    TIERS,
+    WHOLE,
+)
 
 FILE = Path(__file__).parents[1] / "docs" / "frames.md"
 _NAMES = (

@@ -13,7 +13,7 @@ from transforms.frames import AMOUNT, TAXED_LINES, TAXES, TEXT
 from transforms.terms import LINE_KEY, LINE_ORDER
 
 _INVOICE = ["month", "tenant_id", "customer_id", "currency"]
-_SCHEMA = {
+_SCHEMA: dict[str, Any] = {
     "month": TEXT, "line_id": TEXT, "tax": AMOUNT, "tax_included": AMOUNT, "taxes": TAXES, "problem_of_tax": TEXT,
 }  # fmt: skip
 

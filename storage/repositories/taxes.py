@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from domain.exchange import FxRate, FxTable
 from domain.money import unpadded
 from domain.tax import TaxRate
-from storage.tables.taxes import FxRateRow, TaxRateRow
+from storage.tables.invoices import InvoiceRow
+from storage.tables.taxes import TAX_COLUMNS, FxRateRow, InvoiceTaxRow, TaxRateRow
 
 
 def tax_rate_of(row: TaxRateRow) -> TaxRate:
@@ -72,6 +73,14 @@ class TaxRates:
             self._session.execute(
                 statement.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=changed)
             )
+
+
+def taxes_of(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+    """The invoice's taxes in order, each with all its columns but its keys."""
+    table = InvoiceTaxRow
+    query = select(table).where(table.tenant_id == invoice.tenant_id, table.invoice_id == invoice.id)
+    names = [name for name in TAX_COLUMNS if name not in ("tenant_id", "invoice_id")]
+    return [{name: getattr(row, name) for name in names} for row in session.scalars(query.order_by(table.number))]
 
 
 def fx_table(session: Session, tenant_id: str) -> FxTable:

@@ -21,7 +21,10 @@ def at(month: int, day: int = 1, year: int = 2024) -> datetime:
     return datetime(year, month, day, tzinfo=UTC)
 
 
-def stands(month: int, *, year: int = 2024, pieces: Any = ((at(1), None),), schedule: Schedule = MONTHLY, **agreed: Any) -> Committed:  # fmt: skip
+ALWAYS = ((at(1), None),)
+
+
+def stands(month: int, *, year: int = 2024, pieces: Any = ALWAYS, schedule: Schedule = MONTHLY, **agreed: Any) -> Committed:  # fmt: skip
     period = schedule.at(at(month, year=year))
     return committed({**AGREED, **agreed}, schedule, period, period, pieces)
 

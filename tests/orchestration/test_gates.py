@@ -50,7 +50,15 @@ CORRUPTIONS: dict[str, tuple[Corruption, str]] = {
     "settlements": (more_money("subtotal"), "lines_add_up"),
     "invoices": (lambda frame: frame.with_columns(number=pl.lit("INV-1")), "number_unique"),
     "invoice_lines": (first_row(invoice_id="inv_nowhere"), "no_orphan_line"),
+    "invoice_taxes": (lambda frame: stray_tax(frame), "taxes_add_up"),
 }
+
+
+def stray_tax(frame: pl.DataFrame) -> pl.DataFrame:
+    """A tax of an invoice that levies none."""
+    ids = {"month": MARCH, "tenant_id": "acme", "customer_id": "ada", "invoice_id": "inv_x", "number": 1, "name": "VAT"}
+    rest = {"treatment": "STANDARD", "inclusive": False, "currency": "USD", "taxable": Decimal(1), "tax": Decimal(1)}
+    return pl.DataFrame([{**dict.fromkeys(frame.columns), **ids, **rest}], schema=frame.schema)
 
 
 def run_from(world: World, table: str) -> dg.ExecuteInProcessResult:

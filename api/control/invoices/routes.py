@@ -16,6 +16,7 @@ from storage.repositories.invoice_states import (
     lines_of,
     page_of_invoices,
 )
+from storage.repositories.taxes import taxes_of
 from storage.tables.invoices import InvoiceRow
 from storage.tenancy import Tx
 
@@ -83,7 +84,7 @@ def _with_lines(tx: Tx, reference: str) -> dict[str, Any]:
         camel({name: value for name, value in line.items() if name not in hidden})
         for line in lines_of(tx.session, row)
     ]
-    return {**_shown(row), "lineItems": lines}
+    return {**_shown(row), "lineItems": lines, "taxes": [camel(each) for each in taxes_of(tx.session, row)]}
 
 
 def _shown(row: InvoiceRow) -> dict[str, Any]:
