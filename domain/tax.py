@@ -251,7 +251,12 @@ def _unknown(question: TaxQuestion, why: str) -> str:
 
 
 def _rate_said(rate: TaxRate) -> dict[str, Any]:
-    said: dict[str, Any] = {"id": rate.id, "name": rate.name, "rate": plain(rate.rate), "country": rate.country}
+    said: dict[str, Any] = {
+        "id": rate.id,
+        "name": rate.name,
+        "rate": plain(rate.rate),
+        "country": rate.country,
+    }
     said |= {"region": rate.region, "city": rate.city, "category": rate.category}
     said |= {"inclusive": rate.inclusive, "validFrom": rate.valid_from.isoformat()}
     return {name: each for name, each in said.items() if each}

@@ -80,7 +80,9 @@ def taxes_of(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
     table = InvoiceTaxRow
     query = select(table).where(table.tenant_id == invoice.tenant_id, table.invoice_id == invoice.id)
     names = [name for name in TAX_COLUMNS if name not in ("tenant_id", "invoice_id")]
-    return [{name: getattr(row, name) for name in names} for row in session.scalars(query.order_by(table.number))]
+    return [
+        {name: getattr(row, name) for name in names} for row in session.scalars(query.order_by(table.number))
+    ]
 
 
 def fx_table(session: Session, tenant_id: str) -> FxTable:

@@ -69,7 +69,9 @@ class Sold:
         return sum(fees, Decimal(0))
 
 
-def sold(session: Session, tenant_id: str, offering: str, *, field: str, at: datetime, currency: str | None = None) -> Sold:
+def sold(
+    session: Session, tenant_id: str, offering: str, *, field: str, at: datetime, currency: str | None = None
+) -> Sold:
     """The offering and the version a subscription that begins at `at` pins. field: where the offering was named.
 
     currency: what it must be priced in; None: anything, bills are converted. Raises FieldProblem if there is no such offering
@@ -82,7 +84,9 @@ def sold(session: Session, tenant_id: str, offering: str, *, field: str, at: dat
     if row.status != "ACTIVE":
         raise OfferingNotActive(offering, row.status)
     if currency is not None and row.currency != currency:
-        what = f"{row.currency} of offering {offering!r} is not {currency}, in which the subscription is priced"
+        what = (
+            f"{row.currency} of offering {offering!r} is not {currency}, in which the subscription is priced"
+        )
         raise FieldProblem(field, f"{what}; subscribe to it anew instead")
     return Sold(row, terms_of(session, tenant_id, row.plan_id, pin(session, tenant_id, row.plan_id, at)))
 

@@ -146,8 +146,11 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("discount_within_charge", row(discount=Decimal(1_000_000))),
         *MONEY,
     ),
-    "taxed_lines": (("taxable_adds_up", plus("taxable", "0.0001")), *MONEY),
-        ("taxes_add_up", plus("tax")),
+    "taxed_lines": (
+        ("taxable_adds_up", plus("taxable", "0.0001")),
+        ("taxes_add_up", plus("tax", "0.01")),
+        *MONEY,
+    ),
     "routed_lines": (
         ("destination_known", row(destination="BIN")),
         ("held_says_why", row(destination="HELD")),

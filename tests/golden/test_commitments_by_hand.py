@@ -26,8 +26,13 @@ def billed(commitment: dict[str, Any], month: str, calls: int, spent: str = "0",
     plan = read_plan(Fields({**body, "metrics": [{"unit": "calls", "rate": D("0.01")}]}, ""), "USD")
     agreed = plan_terms("pro", 1, plan.content({"calls": Unit("calls", "Calls", "SUM")}))
     schedule = Schedule(date(2026, 1, 1), "MONTHLY", 1, "UTC")
-    contract = Contract("acme", "c1", "sub", schedule, START, None, "o", "POSTPAID", "main", "HALF_EVEN", agreed)
-    rows = [row | {"commitment": with_past(row["commitment"], spent, drawn)} for row in terms_of_month(contract, month)]
+    contract = Contract(
+        "acme", "c1", "sub", schedule, START, None, "o", "POSTPAID", "main", "HALF_EVEN", agreed
+    )
+    rows = [
+        row | {"commitment": with_past(row["commitment"], spent, drawn)}
+        for row in terms_of_month(contract, month)
+    ]
     usage = next(row for row in rows if row["unit"])
     return run(metered_events=metered((usage, calls)), terms=terms(*rows))
 
@@ -80,7 +85,9 @@ def test_an_invoice_under_a_commitment(
         "prepaid": "Pro plan: prepaid commitment", "drawn": "Pro plan: drawn from the prepaid commitment",
     }  # fmt: skip
     made = billed(agreed, month, calls, **past)
-    assert lines(made) == {FEE: D(20), CALLS: D(calls) / 100} | {says[name]: D(each) for name, each in expected.items()}
+    assert lines(made) == {FEE: D(20), CALLS: D(calls) / 100} | {
+        says[name]: D(each) for name, each in expected.items()
+    }
     assert made["settlements"]["total"].to_list() == [D(total)]
 
 
@@ -88,6 +95,8 @@ def test_a_term_that_is_not_made_of_whole_periods_holds_its_customer() -> None:
     agreed = plan_terms("p", 1, {"name": "P", "currency": "USD", "baseFee": "1", "prices": [], "commitment": {
         "type": "ANNUAL", "amount": "10", "trueUp": True, "overageFactor": "1", "termMonths": 8}})  # fmt: skip
     schedule = Schedule(date(2026, 1, 1), "QUARTERLY", 1, "UTC")
-    contract = Contract("acme", "c1", "sub", schedule, START, None, "o", "POSTPAID", "main", "HALF_EVEN", agreed)
+    contract = Contract(
+        "acme", "c1", "sub", schedule, START, None, "o", "POSTPAID", "main", "HALF_EVEN", agreed
+    )
     made = run(metered_events=metered(), terms=terms(*terms_of_month(contract, "2026-03")))
     assert "a commitment of 8 months in a QUARTERLY billing cycle" in made["routed_lines"]["hold_reason"][0]

@@ -67,7 +67,10 @@ def made() -> dict[str, pl.DataFrame]:
 
 
 def test_invoices_come_to_what_the_hand_computed(made: dict[str, pl.DataFrame]) -> None:
-    sums = {name: sums for name, *sums in made["settlements"].select("customer_id", "subtotal", "tax", "total").rows()}
+    sums = {
+        name: sums
+        for name, *sums in made["settlements"].select("customer_id", "subtotal", "tax", "total").rows()
+    }
     assert sums == {name: [d(each) for each in expected] for name, expected in INVOICES.items()}
 
 

@@ -56,8 +56,21 @@ CORRUPTIONS: dict[str, tuple[Corruption, str]] = {
 
 def stray_tax(frame: pl.DataFrame) -> pl.DataFrame:
     """A tax of an invoice that levies none."""
-    ids = {"month": MARCH, "tenant_id": "acme", "customer_id": "ada", "invoice_id": "inv_x", "number": 1, "name": "VAT"}
-    rest = {"treatment": "STANDARD", "inclusive": False, "currency": "USD", "taxable": Decimal(1), "tax": Decimal(1)}
+    ids = {
+        "month": MARCH,
+        "tenant_id": "acme",
+        "customer_id": "ada",
+        "invoice_id": "inv_x",
+        "number": 1,
+        "name": "VAT",
+    }
+    rest = {
+        "treatment": "STANDARD",
+        "inclusive": False,
+        "currency": "USD",
+        "taxable": Decimal(1),
+        "tax": Decimal(1),
+    }
     return pl.DataFrame([{**dict.fromkeys(frame.columns), **ids, **rest}], schema=frame.schema)
 
 

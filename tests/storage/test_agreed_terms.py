@@ -26,10 +26,19 @@ from transforms.pipeline import run
 
 GERMANY = {"address": {"country": "DE"}}
 VAT = {"id": "vat", "name": "VAT", "country": "DE", "ratePercent": 19, "validFrom": "2020-01-01"}
-BOOKS = {"id": "books", "name": "Reduced", "country": "DE", "taxCategory": "books", "ratePercent": 7, "validFrom": "2020-01-01"}
+BOOKS = {
+    "id": "books",
+    "name": "Reduced",
+    "country": "DE",
+    "taxCategory": "books",
+    "ratePercent": 7,
+    "validFrom": "2020-01-01",
+}
 
 
-def world(customers: list[dict[str, Any]], *, plan: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def world(
+    customers: list[dict[str, Any]], *, plan: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     """Each customer subscribes to a plan of 20.00 and calls at 0.01 each, from 2026-01-01."""
     priced = {"key": "pro", "name": "Pro", "baseFee": 20, "metrics": [{"unit": "calls", "rate": "0.01"}]}
     offering = {"code": "pro", "ratePlan": "pro", **more.pop("offering", {})}
@@ -40,7 +49,9 @@ def world(customers: list[dict[str, Any]], *, plan: dict[str, Any] | None = None
         "ratePlans": [priced | (plan or {})],
         "offerings": [offering],
         "customers": customers,
-        "subscriptions": [{"id": f"sub_{each['id']}", "customer": each["id"], **starts} for each in customers],
+        "subscriptions": [
+            {"id": f"sub_{each['id']}", "customer": each["id"], **starts} for each in customers
+        ],
         **more,
     }
 
@@ -55,7 +66,10 @@ def billed(session: Session, month: str, calls: int = 1000) -> dict[str, pl.Data
 
 
 def totals(made: dict[str, pl.DataFrame]) -> dict[str, tuple[str, D]]:
-    return {who: (currency, total) for who, currency, total in made["settlements"].select("customer_id", "currency", "total").rows()}
+    return {
+        who: (currency, total)
+        for who, currency, total in made["settlements"].select("customer_id", "currency", "total").rows()
+    }
 
 
 def held(made: dict[str, pl.DataFrame]) -> dict[str, str]:
@@ -64,7 +78,12 @@ def held(made: dict[str, pl.DataFrame]) -> dict[str, str]:
 
 
 def rate(session: Session, day: str, value: str, pair: tuple[str, str] = ("USD", "EUR")) -> None:
-    row = {"tenant_id": "acme", "id": f"fxr_{day}_{pair[1]}", "from_currency": pair[0], "to_currency": pair[1]}
+    row = {
+        "tenant_id": "acme",
+        "id": f"fxr_{day}_{pair[1]}",
+        "from_currency": pair[0],
+        "to_currency": pair[1],
+    }
     session.execute(insert(FxRateRow), {**row, "day": day, "rate": D(value)})
 
 
@@ -104,7 +123,10 @@ def test_the_tax_category_of_a_unit_goes_before_that_of_the_plan(session: Sessio
     plan = {"taxCategory": "books", "metrics": [{"unit": "calls", "rate": "0.01", "taxCategory": "software"}]}
     applied(session, world([{"id": "ann", **GERMANY}], plan=plan, taxRates=[VAT, BOOKS]))
     taxes = invoice_taxes(billed(session, "2026-01")["routed_lines"])
-    assert taxes.select("name", "category", "tax").rows() == [("Reduced", "books", D("1.4")), ("VAT", "software", D("1.9"))]
+    assert taxes.select("name", "category", "tax").rows() == [
+        ("Reduced", "books", D("1.4")),
+        ("VAT", "software", D("1.9")),
+    ]
 
 
 def test_the_taxes_of_an_invoice_are_kept_and_part_of_its_content(session: Session) -> None:
@@ -171,7 +193,9 @@ def test_a_customer_is_billed_in_its_own_currency_at_the_rate_agreed(
     session: Session, strategy: str, total: str
 ) -> None:
     """30.00 at 0.9, or live at 0.80025: 16.005 and 8.0025, each line rounded once: 16.00 and 8.00."""
-    applied(session, world([{"id": "ann", "currency": "EUR"}, {"id": "bob"}], offering={"fxStrategy": strategy}))
+    applied(
+        session, world([{"id": "ann", "currency": "EUR"}, {"id": "bob"}], offering={"fxStrategy": strategy})
+    )
     rate(session, "2025-12-31", "0.9")
     rate(session, "2026-02-27", "0.80025")
     rate(session, "2026-03-01", "5")
@@ -182,7 +206,10 @@ def test_a_customer_is_billed_in_its_own_currency_at_the_rate_agreed(
 
 
 def test_without_an_exchange_rate_the_customer_is_held_and_nobody_else(session: Session) -> None:
-    applied(session, world([{"id": "ann", "currency": "EUR"}, {"id": "bob"}], offering={"fxStrategy": "LIVE_RATE"}))
+    applied(
+        session,
+        world([{"id": "ann", "currency": "EUR"}, {"id": "bob"}], offering={"fxStrategy": "LIVE_RATE"}),
+    )
     rate(session, "2025-11-30", "0.9")
     made = billed(session, "2026-01")
     assert totals(made) == {"bob": ("USD", D(30))}
