@@ -5,11 +5,18 @@ import polars as pl
 from sqlalchemy import Engine
 
 from assets._table import billing_asset
+from storage.code_version import code_version
 from storage.database import session_scope
 from storage.lake import Scope
+from storage.repositories.adjustments import record_bills
+from storage.repositories.billed import billed_lines
 from storage.repositories.invoices import settle
 from storage.repositories.issued import invoices_of
+from storage.services.corrections import approve_if_agreed
+from storage.services.proposals import propose_lines
+from transforms.compare import compare
 from transforms.frames import INVOICES
+from transforms.inputs import input_hashes
 
 
 @billing_asset("invoices", group="invoicing")
@@ -17,15 +24,29 @@ def invoices(
     context: dg.AssetExecutionContext,
     settlements: pl.DataFrame,
     routed_lines: pl.DataFrame,
+    metered_events: pl.LazyFrame,
+    billing_terms: pl.DataFrame,
     database: dg.ResourceParam[Engine],
     scope: dg.ResourceParam[Scope],
 ) -> pl.DataFrame:
     here = scope.of(context.partition_key)
-    lines = routed_lines.filter(pl.col("destination") == "INVOICE")
+    lines = routed_lines.filter(pl.col("destination") != "HELD")
+    inputs = input_hashes(
+        metered_events=metered_events, terms=billing_terms, routed_lines=lines, code=code_version()
+    )
     with session_scope(database) as session:
-        differing = [
-            row["number"] for row in settle(session, settlements, lines, scope=here) if row["differs"]
-        ]
+        settled = settle(session, settlements, lines, scope=here, inputs=inputs)
+        record_bills(session, here, lines)
+        compared = compare(billed=billed_lines(session, here, drafts=False), routed_lines=routed_lines)
+        proposals = propose_lines(session, context.partition_key, compared, source="RUN")
+        approved = approve_if_agreed(session, proposals)
         stored = invoices_of(session, here)
-    context.add_output_metadata({"issued_but_now_different": ", ".join(differing) or "none"})
+    differing = [row["number"] for row in settled if row["differs"]]
+    context.add_output_metadata(
+        {
+            "issued_but_now_different": ", ".join(differing) or "none",
+            "corrections_proposed": ", ".join(each["id"] for each in proposals) or "none",
+            "corrections_approved": ", ".join(approved) or "none",
+        }
+    )
     return pl.DataFrame(stored, schema=INVOICES.schema)

@@ -9,6 +9,14 @@ from transforms.meter import meter
 
 @billing_asset("metered_events", group="metering")
 def metered_events(
-    context: dg.AssetExecutionContext, validated_events: pl.LazyFrame, billing_terms: pl.DataFrame
+    context: dg.AssetExecutionContext,
+    validated_events: pl.LazyFrame,
+    billing_terms: pl.DataFrame,
+    rollovers: pl.DataFrame,
 ) -> pl.DataFrame:
-    return meter(validated_events=validated_events, terms=billing_terms, month=context.partition_key)
+    return meter(
+        validated_events=validated_events,
+        terms=billing_terms,
+        rollovers=rollovers,
+        month=context.partition_key,
+    )

@@ -8,5 +8,7 @@ from transforms.terms import due
 
 
 @billing_asset("routed_lines", stage=9)
-def routed_lines(taxed_lines: pl.DataFrame, billing_terms: pl.DataFrame) -> pl.DataFrame:
-    return route(taxed_lines=taxed_lines, terms=due(billing_terms))
+def routed_lines(
+    taxed_lines: pl.DataFrame, billing_terms: pl.DataFrame, wallet_balances: pl.DataFrame
+) -> pl.DataFrame:
+    return route(taxed_lines=taxed_lines, terms=due(billing_terms), wallet_balances=wallet_balances)

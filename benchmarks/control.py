@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
+import psutil
 from redis import Redis
 
 from benchmarks import control_data
@@ -44,14 +45,16 @@ _numbers = count(time.time_ns() // 1000)
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A running door and what it stands on."""
+    """A running door and what it stands on. free: numbers of customers without subscription; used up as they get one."""
 
+    pid: int
     port: int
     secret: str
     database_url: str
     redis_url: str
     home: Path
     customers: int
+    free: list[int]
 
 
 def measure(repeats: int, customers: int, seconds: float, log: Any) -> dict[str, list[float]]:
@@ -61,10 +64,17 @@ def measure(repeats: int, customers: int, seconds: float, log: Any) -> dict[str,
         _loaded(world, min(5.0, seconds), [])  # warm
         for number in range(1, repeats + 1):
             visible: list[float] = []
-            figures = {**_latencies(_loaded(world, seconds, visible)), **_visibility(visible), **_lists(world)}
+            began = _processor_time(world)
+            measured = _loaded(world, seconds, visible)
+            spent = (_processor_time(world) - began) / (sum(measured.statuses.values()) + len(visible))
+            figures = {**_latencies(measured), "processor time of the door a request": spent}
+            figures |= {**_visibility(visible), **_lists(world)}
             for name, figure in figures.items():
                 found.setdefault(name, []).append(figure)
-            log(f"control, run {number} of {repeats}: " + ", ".join(f"{n} {f:.1f}" for n, f in figures.items()))
+            log(
+                f"control, run {number} of {repeats}: "
+                + ", ".join(f"{n} {f:.1f}" for n, f in figures.items())
+            )
     return found
 
 
@@ -105,7 +115,8 @@ def running(customers: int, log: Any) -> Iterator[World]:
         process = subprocess.Popen(command, cwd=ROOT, env=environment)
         try:
             harness.wait_until(lambda: _answers(port), what="the management door")
-            yield World(port, secret, database_url, redis_url, home, customers)
+            free = random.sample(range(0, customers, 2), customers // 2)
+            yield World(process.pid, port, secret, database_url, redis_url, home, customers, free)
         finally:
             process.terminate()
             process.wait(20)
@@ -128,6 +139,12 @@ def _servers() -> Iterator[tuple[str, str, Path]]:
 def _environment(database_url: str, redis_url: str, home: Path) -> dict[str, str]:
     told = {"AFORO_DATABASE_URL": database_url, "AFORO_REDIS_URL": redis_url, "AFORO_HOME": str(home)}
     return {**os.environ, **told}
+
+
+def _processor_time(world: World) -> float:
+    """Milliseconds the door has computed so far."""
+    times = psutil.Process(world.pid).cpu_times()
+    return (times.user + times.system) * 1000
 
 
 def _answers(port: int) -> bool:
@@ -176,16 +193,15 @@ def _send(port: int, plan: list[tuple[float, str, bytes]], answers: Any) -> None
 def _timetable(world: World, seconds: float) -> list[tuple[float, str, bytes]]:
     """Requests at random moments (Poisson), of random kinds."""
     rng, plan = random.Random(next(_numbers)), []
-    free = rng.sample(range(0, world.customers, 2), world.customers // 2)  # those without subscription
     at = rng.expovariate(RATE)
     while at < seconds:
         kind = rng.choice(MIX)
-        plan.append((at, kind, _request(world, kind, rng, free)))
+        plan.append((at, kind, _request(world, kind, rng)))
         at += rng.expovariate(RATE)
     return plan
 
 
-def _request(world: World, kind: str, rng: random.Random, free: list[int]) -> bytes:
+def _request(world: World, kind: str, rng: random.Random) -> bytes:
     if kind in READS:
         return request("GET", _path(world, kind, rng), world.secret)
     method, number, odd = kind.split()[0], next(_numbers), rng.randrange(1, world.customers, 2)
@@ -197,7 +213,7 @@ def _request(world: World, kind: str, rng: random.Random, free: list[int]) -> by
         "PATCH customer": (f"customers/cus_{odd}", {"metadata": {"seen": str(number)}}),
         "POST subscription": (
             "subscriptions",
-            {"customerId": f"cus_{free.pop()}", "offeringId": f"offering-{number % OFFERINGS}"},
+            {"customerId": f"cus_{world.free.pop()}", "offeringId": f"offering-{number % OFFERINGS}"},
         ),
         "POST api-key": (
             "api-keys",
@@ -254,7 +270,10 @@ def _until_visible(world: World, client: httpx.Client, redis: Redis) -> float:
 def _visibility(visible: list[float]) -> dict[str, float]:
     ranked = sorted(visible)
     last = ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))]
-    return {"change visible to the edge p50": statistics.median(ranked), "change visible to the edge p99": last}
+    return {
+        "change visible to the edge p50": statistics.median(ranked),
+        "change visible to the edge p99": last,
+    }
 
 
 def _lists(world: World) -> dict[str, float]:

@@ -74,7 +74,8 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRights:
-    """What one live subscription grants. `periods`: half-open billing periods [start, end) in epoch microseconds."""
+    """What one live subscription grants. `periods`: half-open billing periods [start, end) in epoch microseconds. `unfunded`:
+    PREPAID with nothing left in the wallet: BLOCK refuses, ALERT lets pass; empty otherwise."""
 
     subscription_id: str
     offering: str
@@ -83,6 +84,7 @@ class SubscriptionRights:
     periods: tuple[tuple[int, int], ...]
     features: tuple[Feature, ...] = ()
     units: tuple[str, ...] = ()
+    unfunded: str = ""
 
 
 @dataclass(frozen=True, slots=True)

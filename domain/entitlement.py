@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
@@ -22,6 +22,8 @@ FEATURE_NOT_IN_PLAN = "FEATURE_NOT_IN_PLAN"
 NO_CURRENT_PERIOD = "NO_CURRENT_PERIOD"
 NO_SUBSCRIPTION = "NO_SUBSCRIPTION"
 UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
+INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
+BALANCE_USED_UP = "BALANCE_USED_UP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,15 @@ def decide(rights: CustomerRights | None, grants: Iterable[Grant], counted: Mapp
 
 
 def decide_one(grant: Grant, counted: Mapping[str, int]) -> Decision:
-    """What one grant says."""
+    """What one grant says. With the wallet empty, a prepaid subscription refuses what it would allow, or says so (ALERT)."""
+    decision = _by_feature(grant, counted)
+    if not decision.allowed or not grant.subscription.unfunded:
+        return decision
+    blocks = grant.subscription.unfunded == "BLOCK"
+    return replace(decision, allowed=not blocks, reason=INSUFFICIENT_BALANCE if blocks else BALANCE_USED_UP)
+
+
+def _by_feature(grant: Grant, counted: Mapping[str, int]) -> Decision:
     feature = grant.feature
     answer = partial(Decision, feature=feature.key, type=feature.type, plan=grant.subscription.plan)
     if not feature.enabled:

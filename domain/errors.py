@@ -45,4 +45,6 @@ class StaleEdit(PermanentFailure):
     code = "STALE_EDIT"
 
     def __init__(self, what: str, sent: str, current: str) -> None:
-        super().__init__(f"{what}: If-Match {sent} is not its current ETag {current}; read it again and repeat the edit")
+        super().__init__(
+            f"{what}: If-Match {sent} is not its current ETag {current}; read it again and repeat the edit"
+        )

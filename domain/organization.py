@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -64,6 +64,7 @@ class OrganizationSettings:
     retention: Mapping[str, int]
     theme: Mapping[str, Any]
     terms: Mapping[str, Any]
+    corrections: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_settings(fields: Fields, defaults: Defaults) -> OrganizationSettings:
@@ -78,6 +79,7 @@ def read_settings(fields: Fields, defaults: Defaults) -> OrganizationSettings:
         retention=_group(fields, "retentionPolicies", _retention),
         theme=_group(fields, "theme", _theme),
         terms=_group(fields, "terms", _terms),
+        corrections=_group(fields, "corrections", _corrections),
     )
     fields.done()
     return settings
@@ -106,6 +108,7 @@ def written_settings(settings: OrganizationSettings) -> dict[str, Any]:
         "retentionPolicies": dict(settings.retention),
         "theme": dict(settings.theme),
         "terms": dict(settings.terms),
+        "corrections": dict(settings.corrections),
     }
 
 
@@ -147,10 +150,17 @@ def _theme(fields: Fields) -> dict[str, Any]:
 def _terms(fields: Fields) -> dict[str, Any]:
     return {
         "paymentDueDays": fields.whole("paymentDueDays", 0, 365),
+        "invoiceGraceDays": fields.whole("invoiceGraceDays", 0, 60),
+        "autoFinalize": None if fields.raw("autoFinalize")[1] is None else fields.flag("autoFinalize"),
         "termsUrl": link(fields, "termsUrl"),
         "privacyUrl": link(fields, "privacyUrl"),
         "invoiceNote": fields.maybe_text("invoiceNote"),
     }
+
+
+def _corrections(fields: Fields) -> dict[str, Any]:
+    """autoApprove: what a billing run finds different from issued invoices is posted without anybody looking at it."""
+    return {"autoApprove": fields.flag("autoApprove") if fields.has("autoApprove") else None}
 
 
 def _rates(fields: Fields, default_currency: str) -> list[CostRate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,11 +12,21 @@ from typing import Any
 
 from domain.commitment import Committed, commitment_lines, committed, whole_periods
 from domain.money import currency_exponent, prorate
-from domain.period import Period, Schedule, due_periods, month_bounds, periods_overlapping, zone
+from domain.period import (
+    Period,
+    Schedule,
+    billing_month,
+    due_periods,
+    month_bounds,
+    periods_overlapping,
+    zone,
+)
 from domain.subscription import live_part
 from domain.terms_agreed import plan_columns, price_columns
+from domain.terms_by_dimension import by_dimension
+from domain.terms_of_fees import fees_of_period
 
-BASE_FEE_ORDER = 0
+SETUP_FEE_ORDER, BASE_FEE_ORDER = -1, 0
 _BEHIND = 10_000
 """Lines of a later stretch of a period stand behind those of an earlier one."""
 _FREE_UNITS_PLACES, _PRICE_PLACES = 9, 12
@@ -41,6 +51,8 @@ class Contract:
 
     earlier_ends: when the subscription's stretches before this one ended; a period may hold several.
     pieces: when the same agreement was in force, this stretch among them; none: in this stretch only.
+    earlier_ends: when the subscription's stretches before this one ended; a period may hold several. opens: it is the first that
+    is paid for, so that a setup fee is due.
     """
 
     tenant_id: str
@@ -56,6 +68,8 @@ class Contract:
     terms: PlanTerms
     earlier_ends: tuple[datetime, ...] = ()
     pieces: tuple[tuple[datetime, datetime | None], ...] = ()
+    opens: bool = True
+    escrow: str | None = None
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -78,11 +92,24 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
         "fx_rate": None,
         "commitment": None,
         "problem": None,
+        **dict.fromkeys(_OF_SOME_LINES),
         **plan_columns(content),
     }
-    items = [{**shared, **_usage(price), "line_order": at + 1} for at, price in enumerate(content["prices"])]
+    prices = [
+        line
+        for price in content["prices"]
+        for line in by_dimension(
+            {**shared, **_usage(price)}, price.get("dimensionPricing") or content.get("dimensionPricing")
+        )
+    ]
+    items = [{**line, "line_order": at + 1} for at, line in enumerate(prices)]
     if content["baseFee"] is not None:
-        items.insert(0, {**shared, **_fee(content), "line_order": BASE_FEE_ORDER})
+        timing = content.get("baseFeeTiming", "ARREARS")
+        fee = _fee(content, "BASE_FEE", "base fee", content["baseFee"]) | {"billing_timing": timing}
+        items.insert(0, {**shared, **fee, "line_order": BASE_FEE_ORDER})
+    if content.get("setupFee") is not None:
+        fee = _fee(content, "SETUP_FEE", "setup fee", content["setupFee"])
+        items.insert(0, {**shared, **fee, "line_order": SETUP_FEE_ORDER})
     agreed = content.get("commitment")
     items += _commitment_items(shared, content, len(items)) if agreed else []
     units = tuple(price["unit"] for price in content["prices"])
@@ -91,8 +118,12 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
 
 def free_terms(terms: PlanTerms) -> PlanTerms:
     """The terms on trial: the same lines, metered and visible, at a price of nothing."""
-    items = tuple({**item, **_free(item)} for item in terms.items if item["kind"] != "COMMITMENT")
-    return replace(terms, items=items, commitment=None)
+    items = (
+        item
+        for item in terms.items
+        if item["kind"] not in ("SETUP_FEE", "COMMITMENT") and item["dimension_value"] is None
+    )
+    return replace(terms, items=tuple({**item, **_free(item)} for item in items), commitment=None)
 
 
 def unbillable_terms(terms: PlanTerms, what: str) -> PlanTerms:
@@ -111,6 +142,7 @@ def _free(item: Mapping[str, Any]) -> dict[str, Any]:
         "included_free": Decimal(0),
         "rollover": False,
         "billing_timing": "ARREARS",
+        "dimension_fields": None,
     }
 
 
@@ -154,27 +186,23 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "billing_entity": contract.billing_entity,
         "billing_mode": contract.billing_mode,
         "offering": contract.offering,
+        "escrow": contract.escrow,
     }
     rows = []
     stands = _committed(contract, period, live)
     of_period |= stands
-    for item in contract.terms.items:
-        if item["kind"] == "COMMITMENT" and not _has_line(item["model"], stands, contract, period):
-            continue
-        name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
-        if item["kind"] == "COMMITMENT":
-            name = f"{name}:{item['model']}"
-        if earlier:
-            # The first stretch of a period keeps the line's plain id, so that a change leaves what is billed before it alone.
-            name = f"{name}@{contract.starts_at.isoformat()}"
-        who = (contract.tenant_id, contract.subscription_id, period.start)
+    for item in _items(contract, period, live, stands, due=due):
         line: dict[str, Any] = {
-            "line_id": line_id(*who, name),
+            "line_id": _line_of(contract, period, item),
             "line_order": item["line_order"] + earlier * _BEHIND,
         }
+        if item["dimension_fields"]:
+            line["free_pool"] = _line_of(contract, period, {**item, "dimension_value": None})
         if earlier:
             line["description"] = f"{item['description']}, {_days(contract, live)}"
-        rows.append({**item, **of_period, **line, **_for_part(item, period, live)})
+        rows.append(
+            {**item, **of_period, **line, **_before(contract, period, item), **_for_part(item, period, live)}
+        )
     return rows
 
 
@@ -200,6 +228,48 @@ def _has_line(model: str, stands: Mapping[str, Any], contract: Contract, period:
     return agreed.asks_for(model) and (agreed.type == "MONTHLY" or not split)
 
 
+def _items(
+    contract: Contract, period: Period, live: Period, stands: Mapping[str, Any], *, due: bool
+) -> Iterator[Mapping[str, Any]]:
+    """The plan's items as they stand on the bill of a period; of another month's, only what usage needs to know."""
+    for item in contract.terms.items:
+        if item["kind"] == "USAGE":
+            yield item
+        elif item["kind"] == "COMMITMENT":
+            if due and _has_line(item["model"], stands, contract, period):
+                yield item
+        elif due:
+            times = {"starts_at": contract.starts_at, "ends_at": contract.ends_at, "opens": contract.opens}
+            lines = fees_of_period(item, contract.schedule, period, live, **times)  # type: ignore[arg-type]
+            yield from ({**item, **line} for line in lines)
+        elif item["kind"] == "BASE_FEE":
+            yield item
+
+
+def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str:
+    """The id of an item's line in a period. The first stretch of a period keeps the line's plain id, so that a change leaves what
+    is billed before it alone."""
+    name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
+    if item["kind"] == "COMMITMENT":
+        name = f"{name}:{item['model']}"
+    if item["dimension_value"] is not None:
+        name = f"{name}={item['dimension_value']}"
+    if any(end > period.start for end in contract.earlier_ends):
+        name = f"{name}@{contract.starts_at.isoformat()}"
+    return line_id(contract.tenant_id, contract.subscription_id, period.start, name)
+
+
+def _before(contract: Contract, period: Period, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the free units come from that carry over: the same contract's period before. A change lets them lapse."""
+    if not item["rollover"] or contract.starts_at >= period.start:
+        return {}
+    before = contract.schedule.at(period.start - _MICROSECOND)
+    return {
+        "rolls_from_month": billing_month(period.start, contract.schedule.time_zone),
+        "rolls_from_line": _line_of(contract, before, item),
+    }
+
+
 def _days(contract: Contract, live: Period) -> str:
     """Which days of the period a later stretch is, in the customer's time zone."""
     local = zone(contract.schedule.time_zone)
@@ -213,19 +283,20 @@ def _for_part(item: Mapping[str, Any], period: Period, live: Period) -> dict[str
     if live == period:
         return {}
     part, whole = live.end - live.start, period.end - period.start
-    minimum = item.get("min_fee")
+    minimum, cap = item.get("min_fee"), item["cap"]
     return {
         "included_free": prorate(item["included_free"], part, whole, _FREE_UNITS_PLACES),
+        "cap": None if cap is None else prorate(cap, part, whole, _FREE_UNITS_PLACES),
         **({} if minimum is None else {"min_fee": prorate(minimum, part, whole, _PRICE_PLACES)}),
     }
 
 
-def _fee(content: Mapping[str, Any]) -> dict[str, Any]:
+def _fee(content: Mapping[str, Any], kind: str, what: str, amount: str) -> dict[str, Any]:
     return {
-        "kind": "BASE_FEE",
-        "description": f"{_plan_name(content['name'])}: base fee",
+        "kind": kind,
+        "description": f"{_plan_name(content['name'])}: {what}",
         "model": "FEE",
-        "flat_amount": Decimal(content["baseFee"]),
+        "flat_amount": Decimal(amount),
         "included_free": Decimal(0),
         **dict.fromkeys(_USAGE_ONLY),
     }
@@ -235,14 +306,11 @@ def _commitment_items(
     shared: Mapping[str, Any], content: Mapping[str, Any], behind: int
 ) -> list[dict[str, Any]]:
     """A line for each thing a commitment may add or take; Commit says how much."""
-    plan = _plan_name(content["name"])
     return [
         {
             **shared,
-            **_fee({**content, "baseFee": "0"}),
-            "kind": "COMMITMENT",
+            **_fee(content, "COMMITMENT", says, "0"),
             "model": kind,
-            "description": f"{plan}: {says}",
             "line_order": behind + 1 + place,
         }
         for place, (kind, says) in enumerate(commitment_lines(content["commitment"]))
@@ -253,6 +321,10 @@ def _plan_name(name: str) -> str:
     return name if name.lower().endswith("plan") else f"{name} plan"
 
 
+_OF_SOME_LINES = (
+    "rollover_cap", "rolls_from_month", "rolls_from_line", "dimension_fields", "dimension_value", "free_pool",
+    "service_start", "service_end",
+)  # fmt: skip
 _USAGE_ONLY = (
     "unit", "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee",
     "per_event_fee", "per_event_min", "per_event_max", "tiers",
@@ -292,7 +364,7 @@ def _usage(price: Mapping[str, Any]) -> dict[str, Any]:
 
 _PRICES = (
     "block_size", "block_rate_basis", "min_fee", "per_event_fee", "per_event_min", "per_event_max", "tiers", "cap",
-    "cap_behavior", "minimum_spend", "maximum_spend", "unsupported",
+    "cap_behavior", "minimum_spend", "maximum_spend", "unsupported", "rollover_cap",
 )  # fmt: skip
 """What a trial is spared, besides rate and fee."""
 

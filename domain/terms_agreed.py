@@ -1,16 +1,11 @@
 """Terms besides prices, as columns of BILLING_TERMS. Put here: caps, rollover, timing, spend, and what billing cannot honour yet.
-Keep out: prices and periods (terms.py), what the stages make of them."""
+Keep out: prices and periods (terms.py), prices by dimension (terms_by_dimension.py), what the stages make of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
-
-_NOT_HONOURED = {
-    "setupFee": "a setup fee", "dimensionPricing": "a price by dimension",
-    "baseFeeTiming": "a base fee in advance",
-}  # fmt: skip
 
 
 def plan_columns(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,23 +14,31 @@ def plan_columns(content: Mapping[str, Any]) -> dict[str, Any]:
         "tax_code": content.get("taxCategory"),
         "minimum_spend": _decimal(content.get("minimumSpend")),
         "maximum_spend": _decimal(content.get("maximumSpend")),
-        "unsupported": ", ".join(what for name, what in _NOT_HONOURED.items() if content.get(name)) or None,
+        "unsupported": ", ".join(_not_honoured(content)) or None,
     }
+
+
+def _not_honoured(content: Mapping[str, Any]) -> Iterator[str]:
+    bounds = ("minimumSpend", "maximumSpend", "commitment")
+    if content.get("baseFeeTiming") == "ADVANCE" and any(content.get(name) for name in bounds):
+        yield "a base fee in advance with a minimum, a maximum or committed spend"
 
 
 def price_columns(price: Mapping[str, Any]) -> dict[str, Any]:
     """What the price of one unit says besides. Free units are the cap where a behaviour is agreed and no limit."""
     behavior = price.get("ovBehavior")
     limit = price.get("limit")
-    own: dict[str, Any] = {"unsupported": "a price by dimension"} if price.get("dimensionPricing") else {}
-    if price.get("taxCategory"):
-        own["tax_code"] = price["taxCategory"]
+    rollover = price.get("rollover") or {}
+    own = {"unsupported": "free units that carry over where they are the limit, too"}
+    moving = rollover and limit is None and behavior in ("BLOCK", "IGNORE")
     return {
         "cap": _decimal(price["includedFree"] if behavior and limit is None else limit),
         "cap_behavior": behavior or ("CHARGE" if limit is not None else None),
-        "rollover": bool(price.get("rollover")),
+        "rollover": bool(rollover),
+        "rollover_cap": _decimal(rollover.get("cap")),
         "billing_timing": price.get("billingTiming", "ARREARS"),
-        **own,
+        **(own if moving else {}),
+        **({"tax_code": price["taxCategory"]} if price.get("taxCategory") else {}),
     }
 
 

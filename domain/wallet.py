@@ -13,13 +13,14 @@ from domain.catalog.fields import FieldProblem, Fields, required, shown
 from domain.errors import Conflict
 from domain.money import EXPONENTS, round_money
 
-CASH, PROMO = "CASH", "PROMO"
+CASH, PROMO, UNITS = "CASH", "PROMO", "UNITS"
 HELD_IN_WALLET = (CASH, PROMO)
-"""Accounts whose sum is the wallet's balance. Promotional money is burned before cash."""
-FUNDING, USAGE, REFUND = "FUNDING", "USAGE", "REFUND"
-"""Where money comes from and goes to: paid in by the customer, spent on usage, owed back when a wallet closes."""
-ACCOUNTS = (*HELD_IN_WALLET, FUNDING, USAGE, REFUND)
+"""Accounts whose sum is the wallet's balance. Promotional money is burned before cash. UNITS holds bonus units, no money."""
+FUNDING, GRANTED, USAGE, REFUND, BREAKAGE = "FUNDING", "GRANTED", "USAGE", "REFUND", "BREAKAGE"
+"""Where it comes from and goes to: paid in by the customer, given by the tenant; spent on usage, owed back, lapsed unused."""
+ACCOUNTS = (*HELD_IN_WALLET, UNITS, FUNDING, GRANTED, USAGE, REFUND, BREAKAGE)
 STRATEGIES = ("WATERFALL",)
+HOLD_SECONDS, LONGEST_HOLD = 900, 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,22 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Debit:
-    """Money to be taken out of a customer's wallet. currency: None is the customer's own."""
+    """Money to be taken out of a customer's wallet. currency: None is the customer's own. unit: what it is spent on; None: grants
+    that are good for some units only are left alone."""
 
     order: Order
     customer: str
     currency: str | None
     strategy: str
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money to be reserved. seconds: how long, unless it is settled or released before."""
+
+    debit: Debit
+    seconds: int
 
 
 class InsufficientFunds(Conflict):
@@ -100,14 +111,27 @@ def read_top_up(fields: Fields) -> Order:
 
 def read_debit(fields: Fields) -> Debit:
     """Raises FieldProblem."""
-    debit = Debit(
+    debit = _debit(fields)
+    fields.done()
+    return debit
+
+
+def read_hold(fields: Fields) -> Hold:
+    """Raises FieldProblem."""
+    seconds = fields.whole(fields.raw("ttlSeconds", "ttl_seconds", "hold_ttl_seconds")[0], 1, LONGEST_HOLD)
+    hold = Hold(_debit(fields), HOLD_SECONDS if seconds is None else seconds)
+    fields.done()
+    return hold
+
+
+def _debit(fields: Fields) -> Debit:
+    return Debit(
         order=_order(fields),
         customer=fields.key("customerId", "customer_id"),
         currency=_currency(fields),
         strategy=fields.choice("strategy", STRATEGIES, STRATEGIES[0]),
+        unit=fields.maybe_text("unit", "metricName", "metric_name"),
     )
-    fields.done()
-    return debit
 
 
 def check_minor_units(path: str, amount: Decimal, currency: str) -> None:

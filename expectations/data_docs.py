@@ -16,3 +16,10 @@ class DataDocs:
     def link(self, page: str) -> str:
         """The address of a page, given its path below the folder."""
         return f"{self.base_url.rstrip('/')}/{page}"
+
+    def write(self, page: str, content: str) -> str:
+        """Keep a page that is complete in itself; its address."""
+        target = self.path / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+        return self.link(page)

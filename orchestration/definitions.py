@@ -15,11 +15,14 @@ from assets.metered_events import metered_events
 from assets.quota_checks import quota_checks
 from assets.rated_lines import rated_lines
 from assets.raw_events import raw_events
+from assets.reconciliation import reconciliation
+from assets.replay import replay
 from assets.rollovers import rollovers
 from assets.routed_lines import routed_lines
 from assets.settlements import settlements
 from assets.taxed_lines import taxed_lines
 from assets.usage_aggregates import usage_aggregates
+from assets.wallet_balances import wallet_balances
 from orchestration.checks import CHECKS
 from orchestration.io_manager import LakeTables
 from orchestration.jobs import JOBS
@@ -31,7 +34,7 @@ ASSETS = [
     raw_events, gated_events, billing_terms, metered_events, quota_checks, rollovers, usage_aggregates, allowances,
     rated_lines, committed_lines, discounted_lines, taxed_lines, routed_lines, settlements, invoices, invoice_lines,
     invoice_taxes,
-    access_snapshot,
+    access_snapshot, wallet_balances, replay, reconciliation,
 ]  # fmt: skip
 
 

@@ -7,8 +7,11 @@ from sqlalchemy import Engine
 
 from assets._table import MONTHS
 from orchestration.checks import EVENT_TABLES
+from providers.refills import Manual
 from storage.lake import Lake
+from storage.services.invoice_upkeep import keep_invoices
 from storage.services.subscription_upkeep import keep_up
+from storage.services.wallet_upkeep import keep_wallets
 from transforms.frames import TABLES
 
 _EVENTS = dg.AssetSelection.assets(*EVENT_TABLES)
@@ -35,6 +38,23 @@ access_rights = dg.define_asset_job(
     "access_rights",
     selection=dg.AssetSelection.assets("access_snapshot"),
     description="Publish all rights to the edge's hot state anew, and compare its counters with the lake.",
+    executor_def=dg.in_process_executor,
+)
+
+replay = dg.define_asset_job(
+    "replay",
+    selection=dg.AssetSelection.assets("replay"),
+    partitions_def=MONTHS,
+    description="Work a billed month out again from raw events and compare it with what was billed. Posts nothing.",
+    executor_def=dg.in_process_executor,
+)
+
+reconcile = dg.define_asset_job(
+    "reconcile",
+    selection=dg.AssetSelection.assets("reconciliation")
+    | dg.AssetSelection.checks_for_assets(dg.AssetKey("reconciliation")),
+    partitions_def=MONTHS,
+    description="Compare ledger, invoices, rated lines, events and the edge's counters of a month; changes nothing.",
     executor_def=dg.in_process_executor,
 )
 
@@ -72,4 +92,54 @@ def keep_subscriptions() -> None:
     record_what_is_due()
 
 
-JOBS = [ingest, close_month, access_rights, maintain_lake, keep_subscriptions]
+@dg.op
+def move_invoices_on(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
+    """Do what is due for invoices; one that cannot be moved on is named and tried again next time."""
+    done = keep_invoices(database, datetime.now(UTC))
+    context.log.info(
+        "%s issued, %s overdue, %s reminded, %s given up",
+        done.issued,
+        done.overdue,
+        done.reminded,
+        done.given_up,
+    )
+    for invoice, why in done.stuck.items():
+        context.log.error("invoice %s could not be moved on: %s", invoice, why)
+
+
+@dg.op
+def book_what_is_due(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
+    """Book what time does to wallets; what cannot be done is named and tried again next time."""
+    done = keep_wallets(database, datetime.now(UTC), Manual().collect)
+    context.log.info("%s wallets kept, %s top-ups asked for", done.kept, done.asked)
+    for what, why in done.stuck.items():
+        context.log.error("wallet or top-up %s: %s", what, why)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Issue drafts whose grace period is over; mark unpaid invoices overdue, remind of them, give them up.",
+)
+def keep_invoices_daily() -> None:
+    move_invoices_on()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Let holds lapse and grants take effect and expire (booked as breakage), and collect automatic top-ups.",
+)
+def keep_wallet_books() -> None:
+    book_what_is_due()
+
+
+JOBS = [
+    ingest,
+    close_month,
+    replay,
+    reconcile,
+    access_rights,
+    maintain_lake,
+    keep_subscriptions,
+    keep_invoices_daily,
+    keep_wallet_books,
+]

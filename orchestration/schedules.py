@@ -7,9 +7,19 @@ import dagster as dg
 from redis import Redis
 from sqlalchemy import Engine
 
-from orchestration.jobs import access_rights, close_month, ingest, keep_subscriptions, maintain_lake
+from orchestration.jobs import (
+    access_rights,
+    close_month,
+    ingest,
+    keep_invoices_daily,
+    keep_subscriptions,
+    keep_wallet_books,
+    maintain_lake,
+    reconcile,
+)
 from storage.drain import backlog
 from storage.services.subscription_upkeep import due
+from storage.services.wallet_upkeep import due_wallets
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 
@@ -47,6 +57,14 @@ maintain_nightly = dg.ScheduleDefinition(
     name="maintain_nightly", job=maintain_lake, cron_schedule="30 3 * * *", default_status=RUNNING
 )
 
+invoices_nightly = dg.ScheduleDefinition(
+    name="invoices_nightly",
+    job=keep_invoices_daily,
+    cron_schedule="15 4 * * *",
+    default_status=RUNNING,
+    description="Drafts are issued, unpaid invoices reminded of.",
+)
+
 
 @dg.schedule(job=keep_subscriptions, cron_schedule="*/5 * * * *", default_status=RUNNING)
 def keep_subscriptions_every_five_minutes(
@@ -61,6 +79,31 @@ def keep_subscriptions_every_five_minutes(
     yield dg.RunRequest()
 
 
+@dg.schedule(job=keep_wallet_books, cron_schedule="*/5 * * * *", default_status=RUNNING)
+def keep_wallets_every_five_minutes(
+    context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Engine]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Book what time does to wallets; where nothing is due no run starts."""
+    wallets, top_ups = due_wallets(database, context.scheduled_execution_time)
+    if not wallets and not top_ups:
+        yield dg.SkipReason("No wallet is due for anything.")
+        return
+    context.log.info("%s wallets and %s top-ups are due", len(wallets), len(top_ups))
+    yield dg.RunRequest()
+
+
+@dg.schedule(job=reconcile, cron_schedule="15 4 * * *", execution_timezone="UTC", default_status=RUNNING)
+def reconcile_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Compare the books of the month billed last."""
+    first = context.scheduled_execution_time.replace(day=1)
+    day = context.scheduled_execution_time.strftime("%Y-%m-%d")
+    return dg.RunRequest(
+        run_key=f"reconcile {day}", partition_key=(first - timedelta(days=1)).strftime("%Y-%m")
+    )
+
+
 SCHEDULES = [
-    ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, keep_subscriptions_every_five_minutes,
+    reconcile_daily,
+    ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, invoices_nightly,
+    keep_subscriptions_every_five_minutes, keep_wallets_every_five_minutes,
 ]  # fmt: skip

@@ -17,6 +17,9 @@ COMMAND_FILES = (
     "ingest",
     "bill",
     "invoices",
+    "replay",
+    "evidence",
+    "dlq",
     "sql",
     "audit",
 )

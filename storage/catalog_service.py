@@ -91,6 +91,8 @@ def plan_changes(session: Session, asked: Catalog) -> Plan:
     stored = load_catalog(session, asked.tenant.id)
     known = stored or Catalog(asked.tenant)
     asked = _with_units(settled(asked, stored), known)
+    if stored is not None and not asked.names_issuer:
+        asked = replace(asked, tenant=replace(asked.tenant, entity=stored.tenant.entity))
     repository = CatalogRepository(session, asked.tenant.id)
     whole = Catalog(
         asked.tenant,

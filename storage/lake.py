@@ -99,9 +99,10 @@ class Lake:
             return None
 
     def scan(self, name: str, scope: Scope | None = None) -> pl.LazyFrame:
-        """The table's rows in the scope, lazily; no rows while it does not exist."""
+        """The table's rows in the scope, lazily; no rows while it does not exist. Columns described since it was last written
+        are null."""
         table = self.open(name)
-        frame = TABLES[name].empty().lazy() if table is None else pl.scan_delta(table)
+        frame = TABLES[name].empty().lazy() if table is None else _complete(pl.scan_delta(table), name)
         wanted = (scope or Scope()).filters(TABLES[name].schema)
         return frame.filter(*wanted) if wanted else frame
 
@@ -230,6 +231,16 @@ class Lake:
             partition_by=table.metadata().partition_columns or None,
             commit_properties=properties,
         )
+
+
+def _complete(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
+    known = frame.collect_schema().names()
+    missing = {column: dtype for column, dtype in TABLES[name].schema.items() if column not in known}
+    return (
+        frame.with_columns(pl.lit(None, dtype=dtype).alias(column) for column, dtype in missing.items())
+        if missing
+        else frame
+    )
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -83,11 +84,19 @@ class RightsFlow:
             while not self._stop.is_set():
                 if kinds is LARGE:
                     rebuild_if_lost(engine, redis)
-                while not self._stop.is_set() and publish_changes(engine, redis, kinds):
+                # What is committed from here on calls again; only a full batch means that more may be waiting.
+                while not self._stop.is_set() and publish_changes(engine, redis, kinds) >= _AT_ONCE:
                     pass
-                # A short wait, so that `stop` is heard soon.
-                for _ in called.notifies(timeout=min(self._poll, 0.5), stop_after=1):
-                    pass
+                self._wait(called, "LARGE" if kinds is LARGE else "SMALL")
+
+    def _wait(self, called: psycopg.Connection, calls: str) -> None:
+        """Until somebody calls, for half a second at most. calls: what this publisher is called by; calls for the other are passed over."""
+        deadline = time.monotonic() + min(self._poll, 0.5)
+        other = {"LARGE", "SMALL"} - {calls}
+        while (left := deadline - time.monotonic()) > 0 and not self._stop.is_set():
+            called_for = {call.payload for call in called.notifies(timeout=left, stop_after=1)}
+            if called_for - other:
+                return
 
 
 def publish_changes(engine: Engine, redis: Redis, kinds: Sequence[str] = SMALL + LARGE) -> int:

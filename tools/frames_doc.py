@@ -19,6 +19,7 @@ from transforms.table import (
     TEXT,
     TIER_CHARGES,
     TIERS,
+    WALLET_PAYMENTS,
     WHOLE,
 )
 
@@ -35,6 +36,7 @@ _NAMES = (
     (TIERS, "tiers"),
     (TIER_CHARGES, "tier charges"),
     (TAXES, "taxes"),
+    (WALLET_PAYMENTS, "wallet payments"),
     (pl.List(pl.String), "list of text"),
 )
 _HEAD = """# Tables

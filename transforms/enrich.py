@@ -64,7 +64,7 @@ def window(month: str, terms: pl.DataFrame) -> Window:
     year, number = int(month[:4]), int(month[5:])
     begin = datetime(year, number, 1, tzinfo=UTC)
     end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
-    due = terms.filter("due")
+    due = terms.filter(pl.col("due"), pl.col("kind") == "USAGE")
     starts = [begin, *due.select("period_start").min().drop_nulls()["period_start"]]
     ends = [end, *due.select("period_end").max().drop_nulls()["period_end"]]
     return Window(begin, end, min(starts), max(ends))
@@ -97,7 +97,8 @@ def enrich(validated: Events, *, terms: pl.DataFrame, month: str) -> Events:
         nw.col("occurred_at") < nw.lit(reach.end),
     ).select(*_EVENT, *(["payload"] if looks_inside else []))
     inside = once(reached)
-    spans = beside(inside, usage.select(*USED, "term_no", "due", "active_start", "active_end"))
+    whole_units = usage.filter(pl.col("dimension_value").is_null())
+    spans = beside(inside, whole_units.select(*USED, "term_no", "due", "active_start", "active_end"))
     matched = once(
         inside.join(spans, on=list(USED), how="inner").filter(_LIVE).drop("active_start", "active_end")
     )
@@ -107,7 +108,8 @@ def enrich(validated: Events, *, terms: pl.DataFrame, month: str) -> Events:
     return nw.concat([taken, _unpriced(unmatched, terms, reach)])
 
 
-_LOOKS_INSIDE = pl.col("filters").is_not_null() | pl.col("distinct_field").is_not_null()
+_INSIDE = ("filters", "distinct_field", "dimension_fields")
+_LOOKS_INSIDE = pl.any_horizontal(pl.col(name).is_not_null() for name in _INSIDE)
 
 
 def _all_count(matched: Events) -> Events:
@@ -128,10 +130,35 @@ def _judged(matched: Events, usage: pl.DataFrame) -> Events:
         rows = frame["term_no"].is_in(terms["term_no"].implode()).arg_true()
         distinct = distinct.scatter(rows, distinct_values(frame["payload"].gather(rows), str(field)))
     judged = frame.lazy().with_columns(
+        term_no=_by_dimension(frame, usage),
         disposition=pl.when(passes).then(pl.lit("BILLABLE")).otherwise(pl.lit("FILTERED")),
         distinct_value=distinct,
     )
     return beside(matched, judged.select(_OUT).collect())
+
+
+def _by_dimension(frame: pl.DataFrame, usage: pl.DataFrame) -> pl.Series:
+    """The number of each event's term: where its unit has prices by dimension, of the one for the event's value, if any.
+
+    Each field is read once, whatever units ask for it; the first field an event has is the one that counts.
+    """
+    values = usage.filter(pl.col("dimension_value").is_not_null())
+    if values.is_empty():
+        return frame["term_no"]
+    own = usage.select(free_pool="line_id", of="term_no")
+    prices = values.join(own, on="free_pool").select("of", value="dimension_value", priced_no="term_no")
+    found = pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+    for (fields,), terms in usage.filter(
+        pl.col("dimension_fields").is_not_null(), pl.col("dimension_value").is_null()
+    ).group_by("dimension_fields"):
+        rows = frame["term_no"].is_in(terms["term_no"].implode()).arg_true()
+        payloads = frame["payload"].gather(rows)
+        texts = [distinct_values(payloads, field).alias(field) for field in fields]
+        found = found.scatter(rows, pl.select(pl.coalesce(texts)).to_series())
+    priced = pl.DataFrame({"of": frame["term_no"], "value": found}).join(
+        prices, on=["of", "value"], how="left", maintain_order="left"
+    )
+    return priced.select(pl.coalesce("priced_no", "of")).to_series()
 
 
 def _unpriced(unmatched: Events, terms: pl.DataFrame, reach: Window) -> Events:

@@ -16,6 +16,7 @@ import polars as pl
 from transforms.charges import charge, event_charge, price_columns, tier_count
 from transforms.engine import Events, collected, looked_up, row_by_row
 from transforms.proration import prorated
+from transforms.terms import HARD_CAP
 
 AT_THE_END = ("AVG", "PERCENTILE_95", "PERCENTILE_99")
 """Aggregations without a meaningful running value: the last event of the period carries the line's whole charge."""
@@ -46,16 +47,16 @@ def event_charges(billable: Events, *, usage: pl.DataFrame) -> Events:
 def estimate_revenue(billable: Events, *, usage: pl.DataFrame, final_values: pl.DataFrame) -> Events:
     """Billable events, which have an `event_charge`, with `running_total` and `marginal_revenue`, by line and time.
 
-    usage: the due terms of usage, row n the terms of events with `term_no` n. final_values: `line_id, final_value` of lines
+    usage: the due terms of usage, row n the terms of events with `term_no` n, with all free units the line may use up.
+    Usage beyond a hard cap earns nothing. final_values: `line_id, final_value` of lines
     known only at the end (`AT_THE_END`). A marginal revenue is null where the terms lack the line's price; Rate holds such a
     line.
     """
-    lines = usage.select("line_id", *_COUNTING).join(
+    lines = usage.select("line_id", *_COUNTING, hard_cap=HARD_CAP).join(
         final_values, on="line_id", how="left", maintain_order="left"
     )
-    payable = _payable(
-        looked_up(in_order(billable), lines.drop("line_id"), at="term_no"), set(usage["aggregation"])
-    )
+    ordered = looked_up(in_order(billable), lines.drop("line_id"), at="term_no")
+    payable = _payable(_counted(ordered, usage))
     prices = price_columns(prorated(usage)).sort("term_no")
     tiers = [name for name in prices.columns if name.startswith("tier") and name != "tiers"]
     price = charge(nw.col("billable"), nw.col("running_charges"), tier_count(usage))
@@ -64,17 +65,38 @@ def estimate_revenue(billable: Events, *, usage: pl.DataFrame, final_values: pl.
     return charged.with_columns(marginal_revenue=nw.col("charged") - before)
 
 
-def _payable(ordered: Events, aggregations: set[str]) -> Events:
-    """With `running_total`, `running_charges`, and `billable`: what of the total is to be paid for."""
+def _counted(ordered: Events, usage: pl.DataFrame) -> Events:
+    """With `running_total` and `counted`, what of it lies within a hard cap; an event's own charge is that of its part within."""
+    aggregations, total, cap = set(usage["aggregation"]), nw.col("running_total"), nw.col("hard_cap")
     if "UNIQUE" in aggregations:
         new_value = nw.col("distinct_value").is_first_distinct().over("term_no", order_by="position")
         ordered = ordered.with_columns(first_seen=new_value & ~nw.col("distinct_value").is_null())
+    ordered = ordered.with_columns(running_total=_running_total(aggregations))
+    hard = usage.filter(HARD_CAP.is_not_null())
+    if hard.is_empty():
+        return ordered.with_columns(counted=total)
+    ordered = ordered.with_columns(counted=nw.when(total > cap).then(cap).otherwise(total))
+    if hard.filter(pl.any_horizontal(pl.col(_OWN).is_not_null())).is_empty():
+        return ordered
+    before, quantity = total - nw.col("quantity"), nw.col("quantity")
+    within = nw.col("counted") - nw.when(before > cap).then(cap).otherwise(before)
+    whole = nw.when(total > cap).then(nw.lit(0).cast(_QUANTITY)).otherwise(quantity)
+    part = nw.when(nw.col("aggregation") == "SUM").then(within).otherwise(whole)
+    parted = ordered.with_columns(part=nw.when(~cap.is_null()).then(part).otherwise(quantity))
+    prices = usage.select("model", "rate", *_OWN)
+    charged = row_by_row(parted, prices, event_charge(nw.col("part")), at="term_no", name="part_charge")
+    none = (nw.col("part") == 0) & (quantity != 0)
+    mine = nw.when(none).then(nw.lit(0).cast(_EXACT)).otherwise(nw.col("part_charge"))
+    cut = ~nw.col("event_charge").is_null() & (nw.col("part") != quantity)
+    return charged.with_columns(event_charge=nw.when(cut).then(mine).otherwise(nw.col("event_charge")))
+
+
+def _payable(counted: Events) -> Events:
+    """With `running_charges` and `billable`: what of the usage that counts is to be paid for."""
     zero = nw.lit(0).cast(_QUANTITY)
-    over = nw.col("running_total") - nw.col("included_free")
+    over = nw.col("counted") - nw.col("included_free")
     left = nw.when(over > zero).then(over).otherwise(nw.when(over.is_null()).then(over).otherwise(zero))
-    return ordered.with_columns(
-        running_total=_running_total(aggregations), running_charges=_running(nw.col("event_charge").cum_sum())
-    ).with_columns(billable=left)
+    return counted.with_columns(running_charges=_running(nw.col("event_charge").cum_sum()), billable=left)
 
 
 def in_order(events: Events) -> Events:

@@ -22,6 +22,7 @@ from transforms.table import (
     TEXT,
     TIER_CHARGES,
     TIERS,
+    WALLET_PAYMENTS,
     WHOLE,
     Rule,
     Table,
@@ -32,9 +33,9 @@ from transforms.table import one_of as _one_of
 
 __all__ = [
     "ALLOWANCES", "AMOUNT", "BILLING_TERMS", "COMMITTED_LINES", "DISCOUNTED_LINES", "EXACT", "FLAG", "INSTANT", "INVOICES",
-    "INVOICE_LINES", "INVOICE_TAXES", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
+    "INVOICE_LINES", "INVOICE_TAXES", "KINDS", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
     "RATED_LINES", "RAW_EVENTS", "ROLLOVERS", "ROUTED_LINES", "SETTLEMENTS", "TABLES", "TAXED_LINES", "TAXES", "TEXT", "TIERS",
-    "TIER_CHARGES", "USAGE_AGGREGATES", "VALIDATED_EVENTS", "WHOLE", "Rule", "Table",
+    "TIER_CHARGES", "USAGE_AGGREGATES", "VALIDATED_EVENTS", "WALLET_BALANCES", "WHOLE", "Rule", "Table",
 ]  # fmt: skip
 
 _CUSTOMER = _c("customer_id", TEXT, "the tenant's customer")
@@ -45,6 +46,10 @@ _PERIOD = (
     _c("period_start", INSTANT, "start of the billing period, inclusive"),
     _c("period_end", INSTANT, "end of the billing period, exclusive"),
 )
+
+KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE", "COMMITMENT", "ADJUSTMENT")
+"""BASE_FEE: for the time it was live. ADVANCE_FEE: the next period's, in full. FEE_CREDIT: the part of a fee paid in advance that
+was not used. SETUP_FEE: once. COMMITMENT: what a commitment adds or takes. ADJUSTMENT: what a closed month was off by."""
 
 BILLING_TERMS = Table(
     "billing_terms",
@@ -59,7 +64,7 @@ BILLING_TERMS = Table(
             "line_order", WHOLE, "place of the line on the invoice: base fee first, then units as in the plan"
         ),
         _c("due", FLAG, "the period ends in this month, so it is billed with it"),
-        _c("kind", TEXT, "USAGE, BASE_FEE or COMMITMENT"),
+        _c("kind", TEXT, "one of " + ", ".join(KINDS)),
         *_PERIOD,
         _c("active_start", INSTANT, "start of the part of the period the subscription was live"),
         _c("active_end", INSTANT, "end of that part, exclusive"),
@@ -106,6 +111,12 @@ BILLING_TERMS = Table(
         _c("minimum_spend", PRICE, "the subscription's least charge for a period", True),
         _c("maximum_spend", PRICE, "the subscription's greatest charge for a period", True),
         _c("coupons", pl.List(TEXT), "coupons acting on the period, in order of attachment (JSON each)"),
+        _c(
+            "escrow",
+            TEXT,
+            "PREPAID with too little in the wallet: BLOCK holds the customer, ALERT invoices the rest",
+            True,
+        ),
         _c("tax_code", TEXT, "the tax category of what is sold; null: of no category", True),
         _c("tax", TEXT, "how the line is taxed (JSON); null: the tenant has no tax rates", True),
         _c("commitment", TEXT, "the spend agreed beforehand, with what is done of it (JSON)", True),
@@ -116,11 +127,29 @@ BILLING_TERMS = Table(
             True,
         ),
         _c("unsupported", TEXT, "agreed terms that no stage honours yet; they hold the customer", True),
+        _c("rollover_cap", QUANTITY, "the most free units that carry over; null: all", True),
+        _c(
+            "rolls_from_month",
+            TEXT,
+            "the month that billed the period before, whose unused units carry over",
+            True,
+        ),
+        _c("rolls_from_line", TEXT, "the line of that period", True),
+        _c(
+            "dimension_fields",
+            pl.List(TEXT),
+            "fields of an event that say which price by dimension is its own; the first found counts",
+            True,
+        ),
+        _c("dimension_value", TEXT, "the field's value this line prices; null: all others", True),
+        _c("free_pool", TEXT, "the unit's own line, whose free units its prices by dimension share", True),
+        _c("service_start", INSTANT, "fees in advance: start of the time paid for", True),
+        _c("service_end", INSTANT, "fees in advance: end of that time, exclusive", True),
     ),
     key=("month", "line_id"),
     partition_by=("month",),
     rules=(
-        _one_of("kind", "USAGE", "BASE_FEE", "COMMITMENT"),
+        _one_of("kind", *KINDS),
         _one_of(
             "model",
             "PER_UNIT",
@@ -151,23 +180,61 @@ BILLING_TERMS = Table(
     ),
 )
 
+WALLET_BALANCES = Table(
+    "wallet_balances",
+    "What wallets hold for the month's bills, frozen: one row per grant of money. What the month's bills took is counted in.",
+    (
+        _MONTH, _TENANT, _CUSTOMER,
+        _c("currency", TEXT, "ISO 4217 code of the wallet"),
+        _c("wallet_id", TEXT, "the wallet"),
+        _c("grant_id", TEXT, "the grant of money in it"),
+        _c("burn_order", WHOLE, "its place in the order of burning, among the customer's grants in the currency"),
+        _c("kind", TEXT, "PROMOTIONAL or CASH"),
+        _c("available", AMOUNT, "what bills may take of it, in whole minor units"),
+        _c("expires_at", INSTANT, "it pays for periods that end by then; null: for any", True),
+        _c("units", pl.List(TEXT), "the units alone whose usage it pays for; null: anything", True),
+    ),
+    key=("month", "tenant_id", "grant_id"),
+    partition_by=("month",),
+    rules=(_at_least_zero("available"), _one_of("kind", "PROMOTIONAL", "CASH")),
+)  # fmt: skip
+
 QUOTA_CHECKS = Table(
     "quota_checks",
-    "Stage 1: each unit's hard cap and what it means for the period.",
+    "Stage 1: each unit's hard cap and what it means for the period: how much usage lies beyond it and is not billed.",
     (
         _MONTH, _TENANT, _CUSTOMER, _SUBSCRIPTION, _LINE, _UNIT,
         _c("cap", QUANTITY, "hard cap on usage in the period", True),
-        _c("verdict", TEXT, "UNCAPPED: no cap is agreed"),
+        _c("verdict", TEXT, "UNCAPPED: nothing is cut off; WITHIN: a hard cap, not reached; BLOCKED, IGNORED: usage lies beyond it"),
+        _c("used", QUANTITY, "the period's usage, where a hard cap is agreed", True),
+        _c("beyond", QUANTITY, "the part of it beyond the cap, not billed; null where no hard cap is agreed", True),
+        _c("events_beyond", WHOLE, "events that ended beyond the cap, in order of time", True),
+        _c("first_beyond_at", INSTANT, "when the cap was first passed", True),
     ),
     key=("month", "line_id"),
     partition_by=("month",),
-    rules=(_one_of("verdict", "UNCAPPED"),),
+    rules=(
+        _one_of("verdict", "UNCAPPED", "WITHIN", "BLOCKED", "IGNORED"),
+        Rule("verdict_follows_usage", "be BLOCKED or IGNORED exactly when usage lies beyond the cap",
+             pl.col("verdict").is_in(["BLOCKED", "IGNORED"]) == (pl.col("beyond").fill_null(0) > 0)),
+    ),
 )  # fmt: skip
 
 ROLLOVERS = Table(
     "rollovers",
     "Stage 2: free units carried over from the period before.",
-    (_MONTH, _TENANT, _CUSTOMER, _SUBSCRIPTION, _LINE, _UNIT, _c("carried", QUANTITY, "units carried in")),
+    (
+        _MONTH,
+        _TENANT,
+        _CUSTOMER,
+        _SUBSCRIPTION,
+        _LINE,
+        _UNIT,
+        _c("carried", QUANTITY, "units carried in"),
+        _c("unused", QUANTITY, "units the period before left unused", True),
+        _c("from_month", TEXT, "the month that billed the period before", True),
+        _c("problem", TEXT, "why it is not known what is carried in; null: it is", True),
+    ),
     key=("month", "line_id"),
     partition_by=("month",),
     rules=(_at_least_zero("carried"),),
@@ -191,6 +258,7 @@ USAGE_AGGREGATES = Table(
         _c("late_events", WHOLE, "of these, received more than 24 h late"),
         _c("value", QUANTITY, "the reduced usage; null where it is undefined without events", True),
         _c("event_charges", EXACT, "sum of the events' own charges (PERCENTAGE with per-event terms)", True),
+        _c("beyond", QUANTITY, "the part of the value beyond a hard cap, not billed", True),
         _c("first_at", INSTANT, "first event", True),
         _c("last_at", INSTANT, "last event", True),
     ),
@@ -215,15 +283,19 @@ ALLOWANCES = Table(
         _c("events", WHOLE, "events behind the value"),
         _c("value", QUANTITY, "the period's usage", True),
         _c("included", QUANTITY, "free units used up"),
-        _c("billable", QUANTITY, "value less free units, at least 0", True),
+        _c("billable", QUANTITY, "value less free units and what is beyond a hard cap, at least 0", True),
         _c("event_charges", EXACT, "sum of the events' own charges", True),
+        _c("beyond", QUANTITY, "usage beyond a hard cap, not billed", True),
+        _c("unused", QUANTITY, "free units the period leaves for the next; null: they lapse, or are not known", True),
+        _c("problem", TEXT, "why free units are not known; null: they are", True),
     ),
     key=("month", "line_id"),
     partition_by=("month",),
     rules=(
         _at_least_zero("included"),
-        Rule("parts_make_the_whole", "have included + billable = value",
-             pl.col("value").is_null() | (pl.col("value") < 0) | (pl.col("included") + pl.col("billable") == pl.col("value"))),
+        Rule("parts_make_the_whole", "have included + billable + beyond = value",
+             pl.col("value").is_null() | (pl.col("value") < 0)
+             | (pl.col("included") + pl.col("billable") + pl.col("beyond").fill_null(0) == pl.col("value"))),
     ),
 )  # fmt: skip
 
@@ -235,6 +307,7 @@ LINE_TYPES = (
     "TAX_ADJUSTMENT",
     "CREDIT",
     "PRORATION",
+    "ADJUSTMENT",
     "UNPRICED",
 )
 
@@ -294,6 +367,8 @@ _ROUTE = (
     ),
     _c("invoice_id", TEXT, "the invoice the line goes to; null where held", True),
     _c("hold_reason", TEXT, "why it is held", True),
+    _c("wallet_amount", AMOUNT, "what the customer's wallet pays of it; null where held", True),
+    _c("wallet_payments", WALLET_PAYMENTS, "which grant pays what of that", True),
 )
 
 COMMITTED_LINES = Table(
@@ -325,6 +400,9 @@ ROUTED_LINES = Table(
     key=("month", "line_id"), partition_by=("month",),
     rules=(
         _one_of("destination", "INVOICE", "WALLET", "HELD"),
+        Rule("wallet_pays_no_more", "have a wallet amount from 0 to what the line comes to",
+             pl.col("wallet_amount").is_null() | (pl.col("wallet_amount") == 0)
+             | ((pl.col("wallet_amount") > 0) & (pl.col("wallet_amount") <= pl.col("taxable") + pl.col("tax")))),
         Rule("held_says_why", "say why if held", (pl.col("destination") == "HELD") == pl.col("hold_reason").is_not_null()),
         Rule("routed_to_an_invoice", "name an invoice unless held",
              (pl.col("destination") == "HELD") == pl.col("invoice_id").is_null()),
@@ -370,12 +448,15 @@ INVOICES = Table(
     (
         *_INVOICE,
         _c("number", TEXT, "gap-free per issuer and year"),
-        _c("status", TEXT, "DRAFT, OPEN, PAID or VOID"),
+        _c("status", TEXT, "DRAFT, OPEN, PAID, OVERDUE, UNCOLLECTIBLE or VOID"),
         _c("content_hash", TEXT, "SHA-256 over the invoice's canonical content"),
+        _c("input_hash", TEXT, "SHA-256 over what it was made from: events, terms, code", True),
+        _c("raw_until", WHOLE, "the newest raw event behind it; null: no event is", True),
+        _c("code_version", TEXT, "the version of the rules it was made by", True),
     ),
     key=("month", "invoice_id"),
     partition_by=("month",),
-    rules=(*_INVOICE_RULES, _one_of("status", "DRAFT", "OPEN", "PAID", "VOID")),
+    rules=(*_INVOICE_RULES, _one_of("status", "DRAFT", "OPEN", "PAID", "OVERDUE", "UNCOLLECTIBLE", "VOID")),
 )
 
 INVOICE_TAXES = Table(
@@ -403,22 +484,23 @@ INVOICE_TAXES = Table(
     partition_by=("month",),
 )
 
+_NOT_ON_INVOICES = {"destination", "hold_reason", "problem", "invoice_id", "wallet_amount", "wallet_payments"}
 INVOICE_LINES = Table(
     "invoice_lines",
     "The lines of the invoices, with tiers; `line_id` leads to the events in metered_events.",
     (
-        *(column for column in ROUTED_LINES.columns if column.name not in {"destination", "hold_reason", "problem", "invoice_id"}),
+        *(column for column in ROUTED_LINES.columns if column.name not in _NOT_ON_INVOICES),
         _c("invoice_id", TEXT, "the invoice it is on"),
         _c("number", TEXT, "that invoice's number"),
     ),
-    key=("month", "line_id"),
+    key=("month", "invoice_id", "line_id"),
     partition_by=("month",),
 )  # fmt: skip
 
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        RAW_EVENTS, VALIDATED_EVENTS, QUARANTINED_EVENTS, BILLING_TERMS, METERED_EVENTS, QUOTA_CHECKS, ROLLOVERS,
+        RAW_EVENTS, VALIDATED_EVENTS, QUARANTINED_EVENTS, BILLING_TERMS, WALLET_BALANCES, METERED_EVENTS, QUOTA_CHECKS, ROLLOVERS,
         USAGE_AGGREGATES, ALLOWANCES, RATED_LINES, COMMITTED_LINES, DISCOUNTED_LINES, TAXED_LINES, ROUTED_LINES,
         SETTLEMENTS, INVOICES, INVOICE_LINES, INVOICE_TAXES,
     )

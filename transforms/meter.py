@@ -9,21 +9,30 @@ from transforms.engine import Events, collected, looked_up, once
 from transforms.enrich import AGREED, USED, enrich, numbered
 from transforms.estimate_revenue import AT_THE_END, estimate_revenue, event_charges
 from transforms.frames import METERED_EVENTS, QUANTITY
+from transforms.free_units import shared_out
 from transforms.s03_aggregate import reduce_usage
 
 
-def meter(*, validated_events: pl.LazyFrame, terms: pl.DataFrame, month: str) -> pl.DataFrame:
+def meter(
+    *,
+    validated_events: pl.LazyFrame,
+    terms: pl.DataFrame,
+    month: str,
+    rollovers: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """METERED_EVENTS of a month (YYYY-MM) under these BILLING_TERMS, in order of line and time.
 
-    Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
+    rollovers: ROLLOVERS of the month, whose units are free too. Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
     """
     usage = numbered(terms)
-    due = usage.filter("due")
+    due = _with_carried(usage.filter("due"), rollovers)
     enriched = once(enrich(nw.from_native(validated_events), terms=terms, month=month))
     billed = nw.col("disposition") == "BILLABLE"
     # What their terms say is looked up once they are in order, so that sorting moves as little as can be.
     billable = event_charges(enriched.filter(billed).drop(*USED, "disposition"), usage=due)
-    estimated = estimate_revenue(billable, usage=due, final_values=_final_values(billable, due))
+    estimated = estimate_revenue(
+        billable, usage=_with_shared(due, billable), final_values=_final_values(billable, due)
+    )
     earning = looked_up(estimated, usage.select(*USED, *AGREED), at="term_no").with_columns(
         disposition=nw.lit("BILLABLE")
     )
@@ -39,9 +48,37 @@ _OTHERS = (*USED, "occurred_at", "key_hash", "raw_seq")
 def _final_values(billable: Events, due: pl.DataFrame) -> pl.DataFrame:
     """`line_id, final_value` of the lines whose value is known only at the end."""
     lines = due.filter(pl.col("aggregation").is_in(AT_THE_END))
+    return _values(billable, due, lines).rename({"value": "final_value"})
+
+
+def _with_carried(due: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFrame:
+    """The terms with the units carried in among their free units; without any, as they are."""
+    if rollovers is None or not rollovers["carried"].sum():
+        return due
+    carried = rollovers.filter(pl.col("carried") > 0).select("line_id", "carried")
+    free = pl.col("included_free") + pl.col("carried").fill_null(0)
+    joined = due.join(carried, on="line_id", how="left", maintain_order="left")
+    return joined.with_columns(included_free=free).drop("carried")
+
+
+def _with_shared(due: pl.DataFrame, billable: Events) -> pl.DataFrame:
+    """The terms with the free units that each of a unit's prices by dimension will have used up by the end."""
+    sharing = due.filter(pl.col("free_pool").is_not_null())
+    if not sharing["included_free"].sum():
+        return due
+    values = _values(billable, due, sharing)
+    used = pl.max_horizontal(pl.col("value").fill_null(0), pl.lit(0, dtype=QUANTITY))
+    known = sharing.join(values, on="line_id", how="left").with_columns(used=used, free="included_free")
+    free = shared_out(known).select("line_id", "free")
+    joined = due.join(free, on="line_id", how="left", maintain_order="left")
+    return joined.with_columns(included_free=pl.coalesce("free", "included_free")).drop("free")
+
+
+def _values(billable: Events, due: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """`line_id, value` of these of the due lines."""
     if lines.is_empty():
-        return pl.DataFrame(schema={"line_id": pl.String, "final_value": QUANTITY})
+        return pl.DataFrame(schema={"line_id": pl.String, "value": QUANTITY})
     concerned = billable.filter(nw.col("term_no").is_in(lines["term_no"].to_list()))
     return reduce_usage(looked_up(concerned, due.select("line_id"), at="term_no"), lines).select(
-        "line_id", final_value="value"
+        "line_id", "value"
     )

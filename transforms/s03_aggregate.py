@@ -28,11 +28,11 @@ def aggregate(
 ) -> pl.DataFrame:
     """USAGE_AGGREGATES: a row for each due line with usage terms, and one for each kind of usage nothing prices.
 
-    quota_checks: every unit is UNCAPPED as yet, so that each event counts in full.
+    quota_checks: how much of each line's value lies beyond its hard cap; the value itself counts all events.
     """
     usage = terms.filter(pl.col("due"), pl.col("kind") == "USAGE")
     lines = usage.join(
-        quota_checks.select("line_id", "verdict"), on="line_id", how="inner", maintain_order="left"
+        quota_checks.select("line_id", "beyond"), on="line_id", how="inner", maintain_order="left"
     )
     events = metered_events.filter(pl.col("disposition") == "BILLABLE")
     reduced = reduce_usage(nw.from_native(events), lines)
@@ -142,7 +142,7 @@ def _unpriced(metered_events: pl.LazyFrame) -> pl.DataFrame:
         "un_" + hashlib.sha256("\0".join(row).encode()).hexdigest()[:20]
         for row in found.select("month", "tenant_id", "customer_id", "unit", "disposition").iter_rows()
     ]
-    nothing = ("subscription_id", "aggregation", "event_charges")
+    nothing = ("subscription_id", "aggregation", "event_charges", "beyond")
     return USAGE_AGGREGATES.conform(
         found.with_columns(
             pl.Series("line_id", ids, dtype=pl.String),

@@ -6,8 +6,12 @@ from __future__ import annotations
 import polars as pl
 
 from domain.errors import PermanentFailure
-from transforms.frames import ALLOWANCES
+from transforms.frames import ALLOWANCES, QUANTITY
+from transforms.free_units import shared_out
 from transforms.terms import LINE_KEY, LINE_ORDER
+
+_TERMS = ("line_order", "included_free", "free_pool", "rollover")
+_NOTHING = pl.lit(0, dtype=QUANTITY)
 
 
 class UsageWithoutTerms(PermanentFailure):
@@ -31,18 +35,32 @@ def allowance(
     """ALLOWANCES: for each BILLABLE aggregate, the free units used up and what is left to pay for, at least
     0.
 
-    Free units are those of the terms plus those carried in. Raises `UsageWithoutTerms`.
+    Free units are those of the terms plus those carried in, which are used up first; lines of one unit share them
+    (transforms.free_units). Usage beyond a hard cap uses up none. Raises `UsageWithoutTerms`.
     """
     billable = usage_aggregates.filter(pl.col("disposition") == "BILLABLE")
     orphans = billable.join(terms, on=LINE_KEY, how="anti")
     if not orphans.is_empty():
         raise UsageWithoutTerms(orphans)
-    used = pl.when(pl.col("value") < 0).then(0).otherwise(pl.col("value"))
-    free = pl.col("included_free") + pl.col("carried").fill_null(0)
-    lines = (
-        billable.join(terms.select(*LINE_KEY, "line_order", "included_free"), on=LINE_KEY, how="left")
-        .join(rollovers.select(*LINE_KEY, "carried"), on=LINE_KEY, how="left")
-        .with_columns(included=pl.min_horizontal(used.fill_null(0), free), used=used)
-        .with_columns(billable=pl.col("used") - pl.col("included"))
+    counted = pl.col("value") - pl.col("beyond").fill_null(0)
+    payable = pl.when(pl.col("value").is_not_null()).then(pl.max_horizontal(counted, _NOTHING))
+    lines = shared_out(
+        billable.join(terms.select(*LINE_KEY, *_TERMS), on=LINE_KEY, how="left")
+        .join(rollovers.select(*LINE_KEY, "carried", "problem"), on=LINE_KEY, how="left")
+        .with_columns(pl.col("carried").fill_null(0), used=payable.fill_null(0), payable=payable)
+        .with_columns(free=pl.col("included_free") + pl.col("carried"))
+    ).with_columns(included=pl.min_horizontal("used", "free"))
+    return ALLOWANCES.conform(
+        lines.with_columns(
+            billable=pl.col("payable") - pl.col("included"),
+            unused=_unused(),
+        ).sort(LINE_ORDER)
     )
-    return ALLOWANCES.conform(lines.sort(LINE_ORDER))
+
+
+def _unused() -> pl.Expr:
+    """What the next period may carry over: the period's own free units less those used up after the ones carried in."""
+    pool = pl.coalesce("free_pool", "line_id")
+    own_used = pl.max_horizontal(pl.col("included").sum().over(pool) - pl.col("carried"), _NOTHING)
+    known = pl.col("rollover") & pl.col("problem").is_null()
+    return pl.when(known).then(pl.col("included_free") - own_used)

@@ -12,6 +12,7 @@ import narwhals as nw
 import polars as pl
 
 from domain.money import UnknownRounding
+from transforms.adjustment_lines import adjustment_lines
 from transforms.charges import charge, price_columns, tier_breakdown, tier_count
 from transforms.exchange import converted
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
@@ -24,6 +25,13 @@ _ROUNDING: dict[str, Literal["half_to_even", "half_away_from_zero"]] = {
     "HALF_EVEN": "half_to_even",
     "HALF_UP": "half_away_from_zero",
 }
+_FEE_LINES = {
+    "BASE_FEE": "CHARGE",
+    "ADVANCE_FEE": "CHARGE",
+    "FEE_CREDIT": "PRORATION",
+    "SETUP_FEE": "SETUP_FEE",
+    "COMMITMENT": "CHARGE",
+}
 _ADDS_UP = ["COUNT", "SUM", "UNIQUE"]
 _ZERO = pl.lit(0, dtype=EXACT)
 
@@ -34,23 +42,34 @@ def rate(*, allowances: pl.DataFrame, usage_aggregates: pl.DataFrame, terms: pl.
 
     Lines whose terms cannot be honoured yet are UNPRICED with that problem. Raises `BadTiers`, `UnknownRounding`.
     """
-    lines = [_usage_lines(allowances, terms), _fee_lines(terms), _unpriced_lines(usage_aggregates, terms)]
+    lines = [
+        _usage_lines(allowances, terms),
+        _fee_lines(terms),
+        _finish(adjustment_lines(terms)),
+        _unpriced_lines(usage_aggregates, terms),
+    ]
     return pl.concat(lines).sort(LINE_ORDER, nulls_last=True)
 
 
 def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
-    """One line per USAGE term. Sums are 0 without usage; a maximum, say, has no value."""
-    used = allowances.select(*LINE_KEY, "events", "value", "included", "billable", "event_charges")
+    """One line per USAGE term; of prices by dimension those that were used. Sums are 0 without usage; a maximum, say, has no
+    value."""
+    used = allowances.select(
+        *LINE_KEY, "events", "value", "included", "billable", "event_charges", "beyond", "problem"
+    )
     zero = pl.when(pl.col("aggregation").is_in(_ADDS_UP)).then(pl.lit(0, dtype=QUANTITY))
     lines = (
         prorated(terms.filter(pl.col("kind") == "USAGE"))
-        .join(used, on=LINE_KEY, how="left")
+        .join(used, on=LINE_KEY, how="left", suffix="_of_usage")
         .with_columns(
+            pl.coalesce("problem", "problem_of_usage").alias("problem"),
             pl.col("events").fill_null(0),
             pl.col("included", "billable").fill_null(zero),
+            description=_with_blocked(),
             quantity=pl.col("value").fill_null(zero),
             line_type=pl.lit("USAGE_FEE"),
         )
+        .filter(pl.col("dimension_value").is_null() | (pl.col("events") > 0))
     )
     priced = nw.from_native(price_columns(lines)).with_columns(
         charge=charge(nw.col("billable"), nw.col("event_charges"), tier_count(lines))
@@ -62,14 +81,23 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
 
 def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
-    """One line per BASE_FEE term, for the part of the period the subscription was live; one of 0.00 per COMMITMENT term, which
-    Commit adjusts."""
-    fees = prorated(terms.filter(pl.col("kind").is_in(["BASE_FEE", "COMMITMENT"])))
+    """One line per fee: for the part of the period the subscription was live, in advance or once in full; or back, for the part
+    of a period paid in advance in which it was not; one of 0.00 for each thing a commitment may add or
+    take, which Commit adjusts."""
+    fees = terms.filter(pl.col("kind").is_in(list(_FEE_LINES))).with_columns(
+        full=pl.col("flat_amount").cast(EXACT)
+    )
+    part = prorated(fees)
     nothing = pl.lit(None, dtype=QUANTITY)
+    kind = pl.col("kind")
     return _finish(
-        fees.with_columns(
-            charge=pl.col("flat_amount"),
-            line_type=pl.lit("CHARGE"),
+        part.with_columns(
+            charge=pl.when(kind == "BASE_FEE")
+            .then("flat_amount")
+            .when(kind == "FEE_CREDIT")
+            .then(pl.col("flat_amount") - pl.col("full"))
+            .otherwise("full"),
+            line_type=kind.replace_strict(_FEE_LINES, return_dtype=TEXT),
             events=pl.lit(0),
             quantity=nothing,
             included=nothing,
@@ -77,6 +105,14 @@ def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
             tiers=pl.lit(None, dtype=TIER_CHARGES),
         )
     )
+
+
+def _with_blocked() -> pl.Expr:
+    """What the line says, with what a cap kept off the bill; where usage is to be ignored, nothing is said."""
+    beyond, limit = (pl.col(name).cast(TEXT).str.replace(r"\.?0+$", "") for name in ("beyond", "cap"))
+    blocked = (pl.col("beyond").fill_null(0) > 0) & (pl.col("cap_behavior").fill_null("BLOCK") == "BLOCK")
+    said = pl.format("{}, {} beyond the limit of {} not charged", "description", beyond, limit)
+    return pl.when(blocked).then(said).otherwise("description")
 
 
 def _unpriced_lines(usage_aggregates: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
@@ -150,7 +186,7 @@ def _problem() -> pl.Expr:
         .then(pl.col("problem"))
         .when(not_honoured().is_not_null())
         .then(not_honoured())
-        .otherwise(pl.lit(None, dtype=TEXT))
+        .otherwise("problem")
     )
 
 

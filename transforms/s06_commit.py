@@ -12,6 +12,7 @@ import polars as pl
 from domain.commitment import LINES as COMMITMENT_LINES
 from domain.commitment import Committed
 from domain.money import allocate, prorate, round_money
+from transforms.adjustments import carried_forward
 from transforms.frames import AMOUNT, COMMITTED_LINES
 from transforms.terms import LINE_KEY, LINE_ORDER
 
@@ -45,7 +46,8 @@ def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     agreed_before = list(_commitments(sound, adjustments, terms))
     adjustments = pl.concat([adjustments, pl.DataFrame(agreed_before, schema=schema, orient="row")])
     committed = rated_lines.join(adjustments, on=LINE_KEY, how="left", maintain_order="left")
-    return COMMITTED_LINES.conform(committed.with_columns(pl.col("commit_adjustment").fill_null(0)))
+    lines = COMMITTED_LINES.conform(committed.with_columns(pl.col("commit_adjustment").fill_null(0)))
+    return carried_forward(committed_lines=lines, terms=terms)
 
 
 def _commitments(

@@ -37,6 +37,8 @@ TAXES = pl.List(
 )  # fmt: skip
 """A line's taxes, one per rate. Without a rate, `treatment` says why nothing is taxed."""
 
+WALLET_PAYMENTS = pl.List(pl.Struct({"grant_id": TEXT, "amount": AMOUNT}))
+
 
 @dataclass(frozen=True)
 class Column:

@@ -8,17 +8,17 @@ import polars as pl
 LINE_KEY = ["month", "line_id"]
 LINE_ORDER = ["month", "tenant_id", "customer_id", "subscription_id", "line_order", "line_id"]
 
+HARD_CAP = pl.when(pl.col("cap_behavior").fill_null("BLOCK") != "CHARGE").then(pl.col("cap"))
+"""On BILLING_TERMS: usage beyond this is not billed; null: all of it is."""
 _USAGE = pl.col("kind") == "USAGE"
 NOT_HONOURED: tuple[tuple[str, pl.Expr, pl.Expr], ...] = (
+    ("Rate", _USAGE & (pl.col("billing_timing") != "ARREARS"), pl.lit("charges in advance")),
     (
-        "QuotaCheck",
-        _USAGE & pl.col("cap").is_not_null() & (pl.col("cap_behavior").fill_null("BLOCK") != "CHARGE"),
-        pl.lit("a hard cap that blocks or ignores usage"),
+        "Discount",
+        (pl.col("kind") == "FEE_CREDIT") & (pl.col("coupons").list.len() > 0),
+        pl.lit("a credit for a fee that a coupon had reduced"),
     ),
-    ("Rollover", _USAGE & pl.col("rollover"), pl.lit("unused free units that carry over")),
-    ("Rate", pl.col("billing_timing") != "ARREARS", pl.lit("charges in advance")),
     ("Rate", pl.col("unsupported").is_not_null(), pl.col("unsupported")),
-    ("Route", pl.col("billing_mode") != "POSTPAID", pl.lit("prepaid or hybrid billing")),
 )
 """(stage, which terms, what they ask for): terms that may be agreed, but not billed yet. Billing them as if they were not there
 would be wrong, so Rate puts the problem on their lines and Route holds the customer; all others go on."""

@@ -17,8 +17,10 @@ from api.control.bill_runs.routes import bill_run_routes
 from api.control.billing_entities.routes import billing_entity_routes, provisioning_routes
 from api.control.calls import Door
 from api.control.coupons.routes import coupon_routes
+from api.control.credit_notes.routes import credit_note_routes
 from api.control.customers.routes import customer_routes
 from api.control.health import health_routes
+from api.control.invoices.preview import preview_routes
 from api.control.invoices.routes import invoice_routes
 from api.control.metrics.routes import metric_routes
 from api.control.oauth.routes import oauth_routes
@@ -30,11 +32,13 @@ from api.control.payments.routes import payment_gateway_routes, payment_method_r
 from api.control.products.routes import product_routes
 from api.control.rateplans.routes import rate_limit_routes, rate_plan_routes
 from api.control.rates import RateLimit
+from api.control.replays.routes import evidence_key_routes, replay_routes
 from api.control.settings import ControlSettings
 from api.control.subscriptions.routes import dunning_routes, subscription_routes, subscription_upkeep_routes
 from api.control.taxes.routes import fx_rate_routes, tax_rate_routes
 from api.control.teams.routes import team_routes
 from api.control.tenants.routes import tenant_routes
+from api.control.wallets.credits import alert_routes, grant_routes, hold_routes
 from api.control.wallets.routes import debit_routes, wallet_routes
 from api.control.webhook_sources.routes import webhook_source_routes
 from storage.database import make_engine
@@ -47,6 +51,8 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     api_key_routes,
     oauth_routes,
     invoice_routes,
+    credit_note_routes,
+    preview_routes,
     bill_run_routes,
     rate_plan_routes,
     rate_limit_routes,
@@ -61,6 +67,9 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     coupon_routes,
     wallet_routes,
     debit_routes,
+    grant_routes,
+    hold_routes,
+    alert_routes,
     payment_gateway_routes,
     payment_method_routes,
     webhook_source_routes,
@@ -74,6 +83,8 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     organization_routes,
     tax_rate_routes,
     fx_rate_routes,
+    replay_routes,
+    evidence_key_routes,
 )
 """The nouns of this door, one entry each."""
 
@@ -104,7 +115,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    door = Door(engine, settings.home, settings.redis_url)
+    door = Door(engine, settings.home, settings.redis_url, settings.lake_url)
     routers = [
         health_routes(engine, settings.redis_url),
         *(routes(door) for routes in ROUTES),

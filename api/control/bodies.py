@@ -40,7 +40,9 @@ class Body(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _keep(cls, sent: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if not isinstance(sent, dict | cls):  # a Decimal has attributes, and might pass for a body without fields
+        if not isinstance(
+            sent, dict | cls
+        ):  # a Decimal has attributes, and might pass for a body without fields
             raise ValueError("is not an object; send fields and values")
         body = handler(sent)
         if isinstance(sent, dict):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Depends, Header, Request, Response
@@ -37,6 +37,7 @@ from storage.tenancy import Tx, installation_tx, tenant_tx
 
 __all__ = ["Area", "Call", "Door", "Page", "PageQuery", "Told", "managed_router"]
 
+T = TypeVar("T")
 FORGET_EVERY = timedelta(minutes=10)
 JSON = "application/json"
 _REPEATED = "Idempotency-Replayed"
@@ -68,10 +69,13 @@ RepeatHeader = Annotated[
 class Door:
     """One per application: what all calls stand on."""
 
-    def __init__(self, engine: Engine, home: Path, redis_url: str | None = None) -> None:
+    def __init__(
+        self, engine: Engine, home: Path, redis_url: str | None = None, lake_url: str | None = None
+    ) -> None:
         self.engine = engine
         self.home = home
         self.redis_url = redis_url
+        self.lake_url = lake_url or str(home / "lake")
         self.operators = Operators(engine, home)
         self._forgotten_at = datetime.now(UTC)
         self._forgetting = threading.Lock()
@@ -144,6 +148,11 @@ class Call:
         with self._transaction() as tx:
             found = work(tx)
         return _answer(found, 200, envelope=envelope)
+
+    def look(self, work: Callable[[Tx], T]) -> T:
+        """What `work` found, as it is: for answers that are no JSON."""
+        with self._transaction() as tx:
+            return work(tx)
 
     def listing(self, work: Callable[[Tx, PageQuery], Page]) -> Response:
         """A page of a list."""

@@ -51,12 +51,12 @@ async def _failure(request: Request, error: Exception) -> Response:
 
 
 def _methods_at(path: str, routes: Sequence[BaseRoute]) -> set[str]:
-    """Every method of an address: each has a route of its own, and the router knows the first only."""
-    found: set[str] = set()
-    for route in routes:
-        if isinstance(route, Route) and route.path_regex.match(path):
-            found |= route.methods or set()
-    return found
+    """Every method of an address: each has a route of its own, and the router knows the first only. A path that is meant
+    literally is no id."""
+    fitting = [route for route in routes if isinstance(route, Route) and route.path_regex.match(path)]
+    fewest = min((len(route.param_convertors) for route in fitting), default=0)
+    found = (route.methods or set() for route in fitting if len(route.param_convertors) == fewest)
+    return set[str]().union(*found)
 
 
 def _fields(error: AforoError) -> list[FieldError]:

@@ -11,8 +11,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
 
 from api.control.roles import Area, those_who_may
+from api.control.shapes.table import Shape, shape_of
 from api.problems import MEDIA_TYPE, TITLES
 
 JSON = "application/json"
@@ -21,9 +23,9 @@ COMMON = (400, 401, 403, 404, 429, 503)
 OF_METHOD = {
     "get": (422,),
     "post": (409, 413, 422),
-    "put": (409, 412, 413, 422),
-    "patch": (409, 412, 413, 422),
-    "delete": (409, 412, 422),
+    "put": (409, 413, 422),
+    "patch": (409, 413, 422),
+    "delete": (409, 422),
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -97,10 +99,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
     about = "Catalog, prices, customers, subscriptions, keys, invoices and bill runs of a tenant."
     document = get_openapi(title=app.title, version=app.version, description=about, routes=app.routes)
     components = document.setdefault("components", {})
-    components.setdefault("schemas", {}).update(Problem=PROBLEM, Envelope=ENVELOPE, Page=PAGE)
+    schemas = components.setdefault("schemas", {})
+    schemas.update(Problem=PROBLEM, Envelope=ENVELOPE, Page=PAGE)
+    _add_shapes(document, schemas)
     components["responses"] = {str(status): _problem(status) for status in TITLES}
     for path, method, operation in operations(document):
-        _describe(path, method, operation, components["schemas"])
+        _describe(path, method, operation, schemas)
     return document
 
 
@@ -130,15 +134,19 @@ def _describe(path: str, method: str, operation: dict[str, Any], schemas: dict[s
             kind["example"] = example_of(kind.get("schema", {}), schemas)
     right = operation.pop("x-right", None)
     if right is None:
+        operation.pop("x-if-match", None)
         return
     operation["x-right"] = right
     operation["description"] = f"{operation.get('description', '')}\n\n{_who_may(right)}".strip()
-    operation["parameters"] = [each for each in operation.get("parameters", ()) if _belongs(each, method)]
+    compares = operation.pop("x-if-match", False) or method in ("put", "patch", "delete")
+    operation["parameters"] = [
+        each for each in operation.get("parameters", ()) if _belongs(each, method, compares)
+    ]
     pages = any(each["name"] == "cursor" for each in operation["parameters"])
     for status, response in operation["responses"].items():
         if status.startswith("2") and status != "204":
-            _envelop(response, pages=pages)
-    for status in (*COMMON, *OF_METHOD[method]):
+            _envelop(response, shape_of(method, path), schemas, pages=pages)
+    for status in (*COMMON, *OF_METHOD[method], *((412,) if compares else ())):
         operation["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
     if method != "get" and "204" not in operation["responses"]:
         operation["responses"]["204"] = {"description": "Done; there is nothing to show."}
@@ -149,22 +157,43 @@ def _who_may(right: dict[str, Any]) -> str:
     return f"For {', '.join(roles)}." if roles else "For the installation's operator token."
 
 
-def _belongs(parameter: dict[str, Any], method: str) -> bool:
+def _belongs(parameter: dict[str, Any], method: str, compares: bool) -> bool:
     """Every change takes the same headers in code; only these mean something for a method."""
     name = parameter["name"].lower() if parameter["in"] == "header" else ""
-    return not (name == "idempotency-key" and method != "post") and not (
-        name == "if-match" and method not in ("put", "patch", "delete")
-    )
+    return not (name == "idempotency-key" and method != "post") and not (name == "if-match" and not compares)
 
 
-def _envelop(response: dict[str, Any], *, pages: bool) -> None:
+def _add_shapes(document: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Put the schemas of all answers among the components."""
+    shapes: dict[Shape, None] = {}
+    for path, method, _ in operations(document):
+        if found := shape_of(method, path):
+            shapes[found[0]] = None
+    asked = [(shape, "validation") for shape in shapes]
+    _, made = models_json_schema(asked, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    twice = made["$defs"].keys() & schemas.keys()
+    assert not twice, f"an answer and a body share the names {twice}"
+    schemas.update(made["$defs"])
+
+
+def _envelop(
+    response: dict[str, Any], shape: tuple[Shape, bool] | None, schemas: dict[str, Any], *, pages: bool
+) -> None:
+    """What the answer has around it, and in it."""
     content = response.setdefault("content", {}).setdefault(JSON, {})
+    around = "Page" if pages else "Envelope"
     if content.get("schema"):
         return
-    content["schema"] = {"$ref": f"#/components/schemas/{'Page' if pages else 'Envelope'}"}
+    content["schema"] = {"$ref": f"#/components/schemas/{around}"}
     data: Any = {"id": "…"}
+    if shape is not None:
+        one = {"$ref": f"#/components/schemas/{shape[0].__name__}"}
+        is_list = pages or shape[1]
+        inner = {"type": "array", "items": one} if is_list else one
+        content["schema"] = {"allOf": [content["schema"], {"properties": {"data": inner}}]}
+        data = [example_of(one, schemas)] if is_list else example_of(one, schemas)
     meta = {"page": 0, "size": 50, "totalElements": 1, "totalPages": 1} if pages else {}
-    content.setdefault("example", {"success": True, "data": [data] if pages else data, "meta": meta})
+    content.setdefault("example", {"success": True, "data": data, "meta": meta})
 
 
 def example_of(schema: dict[str, Any], schemas: dict[str, Any], depth: int = 0) -> Any:

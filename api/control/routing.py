@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from types import CodeType
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -44,7 +45,10 @@ class ManagedRoute(APIRoute):
     """A route with exact decimals in, documented problems, and documented paging where it answers with a page."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        extra: dict[str, Any] = {"x-right": right_of(endpoint)}
+        extra: dict[str, Any] = {
+            "x-right": right_of(endpoint),
+            "x-if-match": "expect" in _names_in(endpoint.__code__),
+        }
         if "listing" in endpoint.__code__.co_names:  # it answers by Call.listing, which reads these itself
             extra["parameters"] = PARAMETERS
         options["openapi_extra"] = {**extra, **(options.get("openapi_extra") or {})}
@@ -74,6 +78,12 @@ def right_of(endpoint: Callable[..., Any]) -> dict[str, Any] | None:
             if right is not None:
                 return {"area": right[0], "change": right[1]}
     return None
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """What a function names, the functions within it too."""
+    inner = (_names_in(each) for each in code.co_consts if isinstance(each, CodeType))
+    return set(code.co_names).union(*inner)
 
 
 def _refuse_nul(request: Request) -> None:

@@ -17,19 +17,21 @@ class ControlSettings:
     database_url: str
     home: Path
     redis_url: str | None = None
+    lake_url: str | None = None
     host: str = "127.0.0.1"
     port: int = 8788
     requests_per_minute: int = 6000
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> ControlSettings:
-        """Settings from AFORO_DATABASE_URL (required), AFORO_HOME, AFORO_REDIS_URL, AFORO_CONTROL_HOST, AFORO_CONTROL_PORT,
-        AFORO_CONTROL_RATE."""
+        """Settings from AFORO_DATABASE_URL (required), AFORO_HOME, AFORO_REDIS_URL, AFORO_LAKE_URL, AFORO_CONTROL_HOST,
+        AFORO_CONTROL_PORT, AFORO_CONTROL_RATE."""
         found = os.environ if env is None else env
         return cls(
             database_url=found["AFORO_DATABASE_URL"],
             home=Path(found.get("AFORO_HOME", ".aforo")).resolve(),
             redis_url=found.get("AFORO_REDIS_URL"),
+            lake_url=found.get("AFORO_LAKE_URL"),
             host=found.get("AFORO_CONTROL_HOST", cls.host),
             port=int(found.get("AFORO_CONTROL_PORT", cls.port)),
             requests_per_minute=int(found.get("AFORO_CONTROL_RATE", cls.requests_per_minute)),

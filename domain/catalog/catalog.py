@@ -35,7 +35,7 @@ SECTIONS = {
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """A tenant's catalog or a part of it, each noun by its identifier. entities: issuers besides the tenant's default one.
-    organization None: not mentioned, or never set."""
+    organization None: not mentioned, or never set. names_issuer: whether the tenant's default issuer was mentioned."""
 
     tenant: Tenant
     units: Mapping[str, Unit] = field(default_factory=dict)
@@ -53,6 +53,7 @@ class Catalog:
     sources: Mapping[str, ListedSource] = field(default_factory=dict)
     tax_rates: Mapping[str, TaxRate] = field(default_factory=dict)
     organization: OrganizationSettings | None = None
+    names_issuer: bool = field(default=True, compare=False)
 
 
 def read_catalog(document: object) -> Catalog:
@@ -73,6 +74,7 @@ def read_catalog(document: object) -> Catalog:
     customers = section("customers", lambda item: read_customer(item, tenant), "id")
     catalog = Catalog(
         tenant=tenant,
+        names_issuer=Fields(fields.raw("tenant")[1], "tenant").has("billingEntity"),
         organization=_organization(fields, tenant, problems),
         entities=section("billingEntities", lambda item: _entity(item, tenant), "code"),
         units=section("units", read_unit, "key"),

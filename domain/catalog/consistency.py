@@ -76,6 +76,9 @@ def _plans(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
         for at, price in enumerate(plan.prices):
             if price.unit not in whole.units:
                 yield _unknown(f"ratePlans[{index}].metrics[{at}].unit", price.unit, "unit")
+        for at, product in enumerate(plan.products):
+            if product not in whole.products:
+                yield _unknown(f"ratePlans[{index}].productIds[{at}]", product, "product")
 
 
 def _offerings(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:

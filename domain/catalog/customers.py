@@ -62,6 +62,7 @@ class Customer:
     address: Address | None = None
     billing_entity: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    payment_due_days: int | None = None
 
 
 def read_tenant(fields: Fields) -> Tenant:
@@ -93,6 +94,7 @@ def read_customer(fields: Fields, tenant: Tenant) -> Customer:
         address=read_address(fields),
         billing_entity=maybe_key(fields, "billingEntity", "billingEntityId"),
         metadata=metadata(fields),
+        payment_due_days=fields.whole("paymentDueDays", 0, 365),
     )
     fields.done()
     return customer
@@ -120,6 +122,7 @@ def written_customer(customer: Customer) -> dict[str, Any]:
             "address": written_address(customer.address),
             "billingEntity": customer.billing_entity,
             "metadata": dict(customer.metadata) or None,
+            "paymentDueDays": customer.payment_due_days,
         }
     )
 

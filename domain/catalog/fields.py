@@ -67,6 +67,7 @@ class Fields:
             raise FieldProblem(path, f"{shown(sent)} is not an object; write fields and values")
         self._sent = sent
         self._read: set[str] = set()
+        self._looked_for: set[str] = set()
         self.path = path
 
     def at(self, name: str) -> str:
@@ -74,8 +75,8 @@ class Fields:
         return f"{self.path}.{name}" if self.path and name else self.path or name
 
     def has(self, *names: str) -> bool:
-        """Whether one of these fields carries a value. Whoever asks knows the field, and reads it if it does."""
-        self._read.update(names)
+        """Whether one of these fields carries a value."""
+        self._looked_for.update(names)
         return any(self._sent.get(name) is not None for name in names)
 
     def raw(self, *names: str) -> tuple[str, object]:
@@ -184,7 +185,7 @@ class Fields:
         """Complain about fields nobody read: a misspelt price must not be a free one."""
         for name in self._sent:
             if name not in self._read:
-                known = ", ".join(sorted(self._read))
+                known = ", ".join(sorted(self._read | self._looked_for))
                 raise FieldProblem(self.at(str(name)), f"is not a field known here; known are {known}")
 
     def _decimal(self, names: tuple[str, ...], places: int, below: Decimal) -> Decimal | None:

@@ -48,19 +48,30 @@ def _of_plan(plan: RatePlan) -> Iterator[Warning]:
 
 def _not_billed_yet(plan: RatePlan) -> Iterator[tuple[str, str]]:
     of_plan = {
-        "setupFee": (bool(plan.setup_fee), "a setup fee"),
-        "dimensionPricing": (plan.dimensions is not None, "a price by dimension"),
-        "baseFeeTiming": (plan.base_fee_timing == "ADVANCE", "a charge in advance"),
+        "baseFeeTiming": (
+            plan.base_fee_timing == "ADVANCE" and _bounded(plan),
+            "a base fee in advance with a minimum, a maximum or committed spend",
+        ),
     }
     yield from ((field, what) for field, (agreed, what) in of_plan.items() if agreed)
     for at, price in enumerate(plan.prices):
+        by_dimension = price.dimensions or plan.dimensions
         of_price = {
-            "rollover": (price.rollover is not None, "rollover of free units"),
-            "dimensionPricing": (price.dimensions is not None, "a price by dimension"),
+            "rollover": (
+                price.rollover is not None and price.cap is not None and price.limit is None,
+                "rollover of free units that are the limit, too",
+            ),
+            "dimensionPricing": (
+                by_dimension is not None and bool(price.cap is not None or price.min_fee),
+                "a price by dimension with a minimum fee or under a hard cap",
+            ),
             "billingTiming": (price.timing == "ADVANCE", "a charge in advance"),
-            "ovBehavior": (price.overage != "CHARGE", "a hard cap that blocks or ignores usage"),
         }
         yield from ((f"metrics[{at}].{field}", what) for field, (agreed, what) in of_price.items() if agreed)
+
+
+def _bounded(plan: RatePlan) -> bool:
+    return any(bound is not None for bound in (plan.minimum_spend, plan.maximum_spend, plan.commitment))
 
 
 def _of_price(price: UnitPrice, path: str) -> Iterator[Warning]:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from domain.catalog.plan_terms import COMMITMENTS, OVERAGE, TIMINGS
 from domain.catalog.plans import MODELS
-from domain.catalog.schema_parts import Schema, amount, choice, flag, items, key, keys, text, thing, whole
-from domain.money import EXPONENTS
+from domain.catalog.schema_parts import (
+    CURRENCY,
+    Schema,
+    amount,
+    choice,
+    flag,
+    items,
+    key,
+    keys,
+    text,
+    thing,
+    whole,
+)
 
 
 def rate_plan() -> Schema:
@@ -14,7 +25,7 @@ def rate_plan() -> Schema:
         "key": key("Never changes."),
         "name": text("What people see; default: the key."),
         "description": text("Changing it makes no new version."),
-        "currency": choice("ISO 4217; never changes.", sorted(EXPONENTS)),
+        "currency": {**CURRENCY, "description": "It never changes."},
         "pricingModel": choice("What its prices have in common.", MODELS),
         "productIds": keys("Products it is made for."),
         "baseFee": amount("Of a period, whatever is used."),

@@ -6,8 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from domain.catalog.fields import DAY, KEY
+from domain.money import EXPONENTS
 
 Schema = dict[str, Any]
+CURRENCY: Schema = {"$ref": "#/$defs/currency"}
+DEFINITIONS = {"currency": {"enum": sorted(EXPONENTS), "description": "ISO 4217."}}
+"""What is long and said often, once."""
 _DECIMAL = r"^[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?$"
 _LONGEST_TEXT = 512
 
@@ -92,3 +96,18 @@ def thing(
 
 def _others(name: str, spelled: Mapping[str, str]) -> list[str]:
     return [other for other, meant in spelled.items() if meant == name]
+
+
+ZONE = text("A name of the IANA time zone database, such as Europe/Madrid.")
+NAME = text("What people see; default: the identifier.")
+ABOUT = text("A sentence about it.")
+METADATA = anything("Whatever you keep beside it.")
+COLOR = words("Such as '#1A2B3C'.", "#[0-9A-Fa-f]{6}")
+LINK = words("A link.", r"https?://\S+")
+COUNTRY = words("ISO 3166, two letters.", "[A-Za-z]{2}")
+ADDRESS = thing(
+    "A postal address.",
+    {name: text("A part of the address.") for name in ("line1", "line2", "city", "region", "postalCode")}
+    | {"country": COUNTRY},
+    also={"state": "region", "countryCode": "country"},
+)

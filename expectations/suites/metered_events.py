@@ -33,7 +33,11 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
 
 def _lost(frame: pl.LazyFrame, terms: pl.LazyFrame, validated: pl.LazyFrame) -> pl.LazyFrame:
     """Validated events that a due line should have, up to the newest event here: later ones may have come since."""
-    due = due_usage(terms).select(*_WHO, "line_id", "active_start", "active_end")
+    due = (
+        due_usage(terms)
+        .filter(pl.col("dimension_value").is_null())
+        .select(*_WHO, "line_id", "active_start", "active_end")
+    )
     at, month = pl.col("occurred_at"), pl.col("occurred_month")
     start, end = pl.col("active_start").min(), pl.col("active_end").max()
     reach = due.select(start=start, end=end, first=start.dt.strftime("%Y-%m"), last=end.dt.strftime("%Y-%m"))

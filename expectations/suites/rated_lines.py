@@ -11,7 +11,10 @@ from transforms.frames import EXACT
 
 
 def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
-    due = related["billing_terms"].filter("due").select("line_id")
+    due = related["billing_terms"].filter("due").select("line_id", "dimension_value")
+    used = related["usage_aggregates"].filter(pl.col("events") > 0).select("line_id")
+    by_value = due.filter(pl.col("dimension_value").is_not_null()).join(used, on="line_id", how="semi")
+    due = pl.concat([due.filter(pl.col("dimension_value").is_null()), by_value]).select("line_id")
     unpriced = related["usage_aggregates"].filter(pl.col("disposition") != "BILLABLE").select("line_id")
     expected = pl.concat([due, unpriced])
     lines = frame.select("line_id", "unit", "unrounded", "amount")

@@ -14,8 +14,9 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
         line_sum=(pl.col("amount") + pl.col("commit_adjustment") - pl.col("tax_included").fill_null(0)).sum(),
         discounts=pl.col("discount").sum(),
         taxes=pl.col("tax").sum(),
+        from_wallet=pl.col("wallet_amount").sum(),
     )
-    both = frame.select("invoice_id", "lines", "subtotal", "discount", "tax").join(
+    both = frame.select("invoice_id", "lines", "subtotal", "discount", "tax", "wallet_amount").join(
         sums, on="invoice_id", how="full", coalesce=True
     )
     agrees = (
@@ -23,6 +24,7 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
         & (pl.col("subtotal") == pl.col("line_sum"))
         & (pl.col("discount") == pl.col("discounts"))
         & (pl.col("tax") == pl.col("taxes"))
+        & (pl.col("wallet_amount") == pl.col("from_wallet"))
     )
     return [
         Cross("lines_add_up", "come to the sum of its routed lines", both.filter(~agrees.fill_null(False)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,9 @@ from stack.console import emit, out
 if TYPE_CHECKING:
     import polars as pl
     from rich.table import Table
+    from sqlalchemy.orm import Session
 
+    from domain.invoice_document import InvoiceDocument
     from storage.tables.invoices import InvoiceRow
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -19,7 +22,9 @@ Tenant = Annotated[str | None, typer.Option(help="Only this tenant.")]
 Number = Annotated[str, typer.Argument(help="The invoice's number or id.")]
 _WIDE = 120
 """Columns of a terminal from which on the ids are shown too; --json always has them."""
-STATUS_COLOURS = {"DRAFT": "yellow", "OPEN": "cyan", "PAID": "green", "VOID": "dim"}
+STATUS_COLOURS = {
+    "DRAFT": "yellow", "OPEN": "cyan", "PAID": "green", "OVERDUE": "red", "UNCOLLECTIBLE": "red", "VOID": "dim",
+}  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +35,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: aforo invoices pay INV-2023-0001")(pay)
     group.command(epilog="Example: aforo invoices void INV-2023-0001 --reason 'wrong customer'")(void)
     app.add_typer(group, name="invoices")
-    app.command(epilog="Example: aforo show INV-2023-0001 --events ln_0123456789abcdef0123")(show)
+    app.command(epilog="Example: aforo show INV-2023-0001 --pdf invoice.pdf")(show)
 
 
 def invoices(
@@ -38,7 +43,9 @@ def invoices(
     tenant: Tenant = None,
     customer: Annotated[str | None, typer.Option(help="Only this customer.")] = None,
     month: Annotated[str | None, typer.Option(help="Only this billing month, YYYY-MM.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only DRAFT, OPEN, PAID or VOID.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only DRAFT, OPEN, OVERDUE, UNCOLLECTIBLE, PAID or VOID.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List invoices."""
@@ -91,6 +98,7 @@ def show(
         str | None, typer.Option(metavar="LINE", help="List the events behind this line, by its id or unit.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many events to list.")] = 20,
+    pdf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as PDF to this file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show an invoice: its lines, their tiers, and with --events the events behind a line."""
@@ -102,12 +110,28 @@ def show(
     with session_scope(addresses.database_url) as session:
         row = locate(session, invoice, tenant)
         lines = lines_of(session, row)
-    if events is not None:
+        document = _document(session, row) if pdf else None
+    if document is not None and pdf is not None:
+        _write_pdf(document, pdf)
+    elif events is not None:
         _show_events(addresses.lake_url, row, _line_id(row, lines, events), limit, as_json)
     elif as_json:
         emit({**header(row), "lines": lines})
     else:
         _show_invoice(row, lines)
+
+
+def _document(session: Session, row: InvoiceRow) -> InvoiceDocument:
+    from storage.services.invoice_documents import invoice_document
+
+    return invoice_document(session, row)
+
+
+def _write_pdf(document: InvoiceDocument, file: Path) -> None:
+    from documents.pdf import invoice_pdf
+
+    file.write_bytes(invoice_pdf(document))
+    out.print(f"{document.number} written to {file}", markup=False)
 
 
 def header(row: InvoiceRow) -> dict[str, Any]:
@@ -116,7 +140,7 @@ def header(row: InvoiceRow) -> dict[str, Any]:
 
     found = as_dict(row)
     found["invoice_id"] = found.pop("id")
-    return {name: value for name, value in found.items() if name != "withdrawn"}
+    return {name: value for name, value in found.items() if name not in ("withdrawn", "appearance")}
 
 
 def invoice_table(rows: list[InvoiceRow]) -> Table:

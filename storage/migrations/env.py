@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 # Imported so that the metadata knows every table when a migration is compared with the models.
-from storage.tables import catalog, customers, invoices, operations, tenants  # noqa: F401
+from storage.tables import catalog, customers, invoices, operations, tenants, wallet_grants  # noqa: F401
 from storage.tables.base import Base
 
 connection = context.config.attributes["connection"]

@@ -18,7 +18,9 @@ DECLARE
     kind text := TG_ARGV[0];
     target text := CASE WHEN TG_ARGV[2] = '' THEN 'NULL::text' ELSE format('%I::text', TG_ARGV[2]) END;
     written bigint;
+    is_many boolean;
 BEGIN
+    SELECT count(*) > {_MOST} INTO is_many FROM (SELECT FROM changed_rows LIMIT {_MOST} + 1) first_rows;
     EXECUTE format(
         'INSERT INTO rights_outbox (tenant_id, kind, target)
          SELECT DISTINCT tenant, CASE WHEN rows > {_MOST} THEN ''TENANT'' ELSE $1 END,
@@ -28,7 +30,7 @@ BEGIN
          WHERE target IS NOT NULL OR %3$L', TG_ARGV[1], target, TG_ARGV[2] = '') USING kind;
     GET DIAGNOSTICS written = ROW_COUNT;
     IF written > 0 THEN
-        PERFORM pg_notify('{CHANNEL}', '');
+        PERFORM pg_notify('{CHANNEL}', CASE WHEN is_many THEN '' WHEN kind IN ('OFFERING', 'TENANT') THEN 'LARGE' ELSE 'SMALL' END);
     END IF;
     RETURN NULL;
 END $$

@@ -36,6 +36,7 @@ class Agreed:
     """One tenant's, read once. tax_engine: None is the built-in one over the tenant's own rates."""
 
     def __init__(self, session: Session, tenant_id: str, tax_engine: TaxEngine | None = None) -> None:
+        self.tenant_id = tenant_id
         self._coupons = CouponRepository(session, tenant_id).attached()
         self._customers = Customers(session, tenant_id).all()
         self._taxes = tax_engine or TaxTable(TaxRates(session, tenant_id).all().values())
@@ -52,7 +53,7 @@ class Agreed:
         found = []
         for row in rows:
             attached = self._coupons.get(row["subscription_id"], ())
-            discounts = discounts_during(attached, row["period_start"])
+            discounts = discounts_during(attached, _charged_at(contract, row))
             row = row | self._in_currency(contract, customer, row, discounts)
             row |= self._spent(row)
             found.append(row | {"tax": self._tax(customer, contract, row)})
@@ -125,6 +126,14 @@ class Agreed:
             answer = self._taxes.answer(question)
             self._answers[question] = answer and answer.as_text()
         return self._answers[question]
+
+
+def _charged_at(contract: Contract, row: dict[str, Any]) -> datetime:
+    """The start of the period whose coupons act: the row's own; of a fee that comes back, that whose bill charged it."""
+    start: datetime = row["period_start"]
+    if row["kind"] == "FEE_CREDIT":
+        return contract.schedule.at(start - _MICROSECOND).start
+    return start
 
 
 def _place(address: Address | None, status: TaxStatus) -> Address | None:

@@ -3,7 +3,7 @@ Keep out: customers and their contracts, what may change (domain.catalog)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 from sqlalchemy import func, insert, select, tuple_
@@ -17,6 +17,7 @@ from domain.catalog.plans import RatePlan, content_hash, plan_of
 from domain.catalog.products import ARCHIVED, Product
 from domain.catalog.units import Unit
 from domain.terms import PlanTerms, plan_terms
+from storage.repositories.among import among
 from storage.repositories.billing_entities import BillingEntities, entity_of
 from storage.repositories.offerings import offering_of, offering_values
 from storage.repositories.products import ProductRepository, product_of, product_values
@@ -87,17 +88,20 @@ class CatalogRepository:
         )
         return {row.plan_id: (row.version, row.content) for row in self._session.scalars(query)}
 
-    def versions(self) -> dict[tuple[str, int], PlanTerms]:
-        """Every published version, by plan and number."""
+    def versions(self, plans: Collection[str] | None = None) -> dict[tuple[str, int], PlanTerms]:
+        """Every published version, of these plans or of all, by plan and number."""
         query = select(RatePlanVersionRow).where(RatePlanVersionRow.tenant_id == self._tenant_id)
+        if plans is not None:
+            query = query.where(among(RatePlanVersionRow.plan_id, plans))
         return {
             (row.plan_id, row.version): plan_terms(row.plan_id, row.version, row.content)
             for row in self._session.scalars(query)
         }
 
-    def offerings(self) -> dict[str, Offering]:
-        """Archived ones too: subscriptions may still run on them."""
-        return {row.id: offering_of(row) for row in self._rows(OfferingRow)}
+    def offerings(self, codes: Collection[str] | None = None) -> dict[str, Offering]:
+        """These, or all; archived ones too: subscriptions may still hold them."""
+        rows = self._rows(OfferingRow) if codes is None else self._offerings(codes)
+        return {row.id: offering_of(row) for row in rows}
 
     def save_tenant(self, tenant: Tenant) -> None:
         """The tenant and its default issuer, as they now are."""
@@ -145,6 +149,12 @@ class CatalogRepository:
     def _rows(self, table: type[Row]) -> list[Row]:
         columns = table.__table__.c
         query = select(table).where(columns.tenant_id == self._tenant_id).order_by(columns.id)
+        return list(self._session.scalars(query))
+
+    def _offerings(self, codes: Collection[str]) -> list[OfferingRow]:
+        query = select(OfferingRow).where(
+            OfferingRow.tenant_id == self._tenant_id, among(OfferingRow.id, codes)
+        )
         return list(self._session.scalars(query))
 
     def _save(self, table: type[Base], rows: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from domain.catalog.offerings import Escrow, escrow_of
 from domain.period import Schedule
 from domain.phases import Phase, Stretch, granted, stretches, timeline
 from domain.terms import Contract, PlanTerms, free_terms, unbillable_terms
@@ -18,6 +19,8 @@ from storage.repositories.subscriptions import Subscriptions, agreement_of
 from storage.tables.catalog import OfferingRow
 from storage.tables.subscriptions import SubscriptionRow
 from storage.tables.tenants import BillingEntityRow
+
+_History = tuple[SubscriptionRow, list[Phase]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +34,21 @@ class Grant:
 def contracts(session: Session, tenant_id: str, customers: Collection[str] | None = None) -> list[Contract]:
     """All subscriptions, or those of the customers, as billing needs them: a contract for each stretch of time with one
     offering and plan version, on trial or paid for. By customer, subscription and time."""
-    making = _Making(session, tenant_id)
-    return [
-        contract
-        for row, phases in _histories(session, tenant_id, customers)
-        for contract in making.of_stretches(row, stretches(phases))
-    ]
+    histories = _histories(session, tenant_id, customers)
+    making = _Making(session, tenant_id, None if customers is None else histories)
+    return [contract for row, phases in histories for contract in making.of_stretches(row, stretches(phases))]
 
 
 def grants(
     session: Session, tenant_id: str, customers: Collection[str] | None, as_of: datetime
 ) -> list[Grant]:
     """What the subscriptions (None: of all customers) grant at the instant."""
-    making = _Making(session, tenant_id)
+    histories = _histories(session, tenant_id, customers)
+    if not histories:
+        return []
+    making = _Making(session, tenant_id, None if customers is None else histories)
     found = []
-    for row, phases in _histories(session, tenant_id, customers):
+    for row, phases in histories:
         current = granted(phases, as_of)
         if current is not None:
             phase, ends_at = current
@@ -54,22 +57,20 @@ def grants(
     return found
 
 
-def _histories(
-    session: Session, tenant_id: str, customers: Collection[str] | None
-) -> Iterator[tuple[SubscriptionRow, list[Phase]]]:
+def _histories(session: Session, tenant_id: str, customers: Collection[str] | None) -> list[_History]:
     """Each subscription with its phases, those to come included."""
     repository = Subscriptions(session, tenant_id)
     rows = repository.rows(customers)
     recorded = repository.phases(None if customers is None else [row.id for row in rows])
-    for row in rows:
-        yield row, timeline(recorded[row.id], agreement_of(row))
+    return [(row, timeline(recorded[row.id], agreement_of(row))) for row in rows]
 
 
 class _Making:
-    """What contracts need besides their subscription, read once."""
+    """What contracts need besides their subscription, read once. histories: of those it is for (None: any of the tenant)."""
 
-    def __init__(self, session: Session, tenant_id: str) -> None:
-        self._versions = CatalogRepository(session, tenant_id).versions()
+    def __init__(self, session: Session, tenant_id: str, histories: Collection[_History] | None) -> None:
+        plans = None if histories is None else {phase.plan for _, phases in histories for phase in phases}
+        self._versions = CatalogRepository(session, tenant_id).versions(plans)
         self._free: dict[tuple[str, int], PlanTerms] = {}
         self._rounding = dict(
             session.execute(
@@ -80,23 +81,28 @@ class _Making:
             .tuples()
             .all()
         )
-        self._modes = dict(
-            session.execute(
-                select(OfferingRow.id, OfferingRow.billing_mode).where(OfferingRow.tenant_id == tenant_id)
-            )
-            .tuples()
-            .all()
+        sold = select(
+            OfferingRow.id, OfferingRow.billing_mode, OfferingRow.escrow, OfferingRow.further_plans != []
         )
-
-        several = OfferingRow.tenant_id == tenant_id, OfferingRow.further_plans != []
-        self._bundles = frozenset(session.scalars(select(OfferingRow.id).where(*several)))
+        offerings = session.execute(sold.where(OfferingRow.tenant_id == tenant_id)).tuples().all()
+        self._modes = {offering: mode for offering, mode, _, _ in offerings}
+        self._escrows = {
+            offering: (escrow_of(agreed) or Escrow()).behavior
+            for offering, mode, agreed, _ in offerings
+            if mode == "PREPAID"
+        }
+        self._bundles = frozenset(offering for offering, _, _, several in offerings if several)
 
     def of_stretches(self, row: SubscriptionRow, found: list[Stretch]) -> Iterator[Contract]:
         for place, stretch in enumerate(found):
             earlier = tuple(each.ends_at for each in found[:place] if each.ends_at is not None)
-            yield replace(self.of_stretch(row, stretch, earlier), pieces=_pieces(found, place))
+            opens = not stretch.free and all(each.free for each in found[:place])
+            contract = self.of_stretch(row, stretch, earlier, opens=opens)
+            yield replace(contract, pieces=_pieces(found, place))
 
-    def of_stretch(self, row: SubscriptionRow, stretch: Stretch, earlier: tuple[datetime, ...]) -> Contract:
+    def of_stretch(
+        self, row: SubscriptionRow, stretch: Stretch, earlier: tuple[datetime, ...], *, opens: bool = False
+    ) -> Contract:
         return Contract(
             tenant_id=row.tenant_id,
             customer_id=row.customer_id,
@@ -110,6 +116,8 @@ class _Making:
             rounding=self._rounding[row.billing_entity_id],
             terms=self._terms(stretch),
             earlier_ends=earlier,
+            opens=opens,
+            escrow=self._escrows.get(stretch.offering),
         )
 
     def _terms(self, stretch: Stretch) -> PlanTerms:

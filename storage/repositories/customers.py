@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from domain.catalog.customers import Customer, read_details, written_customer
 from storage.tables.customers import CustomerRow
 
-DETAILS = ("taxStatus", "address", "metadata")
+DETAILS = ("taxStatus", "address", "metadata", "paymentDueDays")
 
 
 def customer_of(row: CustomerRow) -> Customer:
@@ -30,6 +30,7 @@ def customer_of(row: CustomerRow) -> Customer:
         address=address,
         billing_entity=row.billing_entity_id,
         metadata=metadata,
+        payment_due_days=row.details.get("paymentDueDays"),
     )
 
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from sqlalchemy import case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from domain.commitment import DRAW, OVERAGE, PREPAYMENT
+from storage.tables.corrections import AdjustmentRow
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 
 Spent = tuple[Decimal, Decimal]
@@ -33,10 +34,22 @@ class EarlierBills:
         return {start: known[start] for start in periods if start in known}
 
     def _read(self, subscription_id: str) -> dict[datetime, Spent]:
-        """What prepayments, draws and overage come to is not spent towards a commitment; a true-up is."""
+        """What prepayments, draws and overage come to is not spent towards a commitment; a true-up is. An adjustment counts as the line it
+        puts right."""
         line = InvoiceLineRow
         amount = line.amount + line.commit_adjustment
-        model = func.coalesce(line.model, "")
+        of_line = aliased(InvoiceLineRow)
+        put_right = (
+            select(func.max(of_line.model))
+            .join(
+                AdjustmentRow,
+                (AdjustmentRow.tenant_id == of_line.tenant_id) & (AdjustmentRow.line_id == of_line.line_id),
+            )
+            .where(AdjustmentRow.tenant_id == line.tenant_id, AdjustmentRow.id == line.line_id)
+            .correlate(line)
+            .scalar_subquery()
+        )
+        model = func.coalesce(put_right, line.model, "")
         charged = func.sum(case((model.in_([DRAW, OVERAGE, PREPAYMENT]), _ZERO), else_=amount))
         drawn = func.sum(case((model == DRAW, -amount), else_=_ZERO))
         query = (

@@ -32,19 +32,29 @@ _KEY = ["tenant_id", "invoice_id"]
 
 def content_hashes(settlements: pl.DataFrame, lines: pl.DataFrame) -> list[str]:
     """SHA-256 (hex) of each invoice's content, in the settlements' order. settlements: SETTLEMENTS; lines: LINE_SCHEMA."""
+    return [sha256(text.encode()).hexdigest() for text in content_texts(settlements, lines)]
+
+
+def content_texts(settlements: pl.DataFrame, lines: pl.DataFrame) -> list[str]:
+    """Each invoice's canonical content, in the settlements' order."""
     in_order = lines.sort(*_KEY, "subscription_id", "line_order", "line_id", nulls_last=False)
     texts = in_order.select(*_KEY, line=_json(LINE, LINE_SCHEMA)).group_by(_KEY, maintain_order=True)
     bills = settlements.select(*_KEY, header=_json(HEADER, SETTLEMENTS.schema)).join(
         texts.agg(pl.col("line").str.join(",")), on=_KEY, how="left", maintain_order="left"
     )
     return [
-        sha256(f'{{"invoice":{header},"lines":[{line or ""}]}}'.encode()).hexdigest()
+        f'{{"invoice":{header},"lines":[{line or ""}]}}'
         for header, line in bills.select("header", "line").iter_rows()
     ]
 
 
 def content_hash(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
     """The same for one invoice as stored: its fields (with `invoice_id`) and its lines'."""
+    return sha256(content_text(header, lines).encode()).hexdigest()
+
+
+def content_text(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
+    """The canonical content of one invoice as stored."""
     settlement = pl.DataFrame([{name: header[name] for name in HEADER}], schema=SETTLEMENTS.schema)
     owner = {name: header[name] for name in _KEY}
     rows = [
@@ -55,7 +65,7 @@ def content_hash(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) 
         }
         for line in lines
     ]
-    return content_hashes(settlement, pl.DataFrame(rows, schema=LINE_SCHEMA))[0]
+    return content_texts(settlement, pl.DataFrame(rows, schema=LINE_SCHEMA))[0]
 
 
 def structs_json(name: str) -> pl.Expr:

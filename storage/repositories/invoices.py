@@ -26,10 +26,12 @@ from storage.repositories.invoice_content import (
     structs_json,
 )
 from storage.repositories.invoice_states import as_dict
+from storage.repositories.wallet_billing import pay, payments_of
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow, InvoiceSequenceRow
 from storage.tables.taxes import TAX_COLUMNS, InvoiceTaxRow
 from storage.tables.tenants import BillingEntityRow
 from transforms.frames import SETTLEMENTS
+from transforms.inputs import INPUTS
 from transforms.invoice_taxes import invoice_taxes
 
 _AMOUNTS = ("subtotal", "discount", "tax", "total", "wallet_amount", "amount_due")
@@ -60,7 +62,12 @@ class LineWithoutSettlement(PermanentFailure):
 
 
 def settle(
-    session: Session, settlements: Rows, lines: Rows, *, scope: Scope | None = None
+    session: Session,
+    settlements: Rows,
+    lines: Rows,
+    *,
+    scope: Scope | None = None,
+    inputs: pl.DataFrame | None = None,
 ) -> list[dict[str, Any]]:
     """Write a run's bills as numbered drafts; returns each settlement with `number, status, content_hash, differs`.
 
@@ -68,22 +75,33 @@ def settle(
     the same changes nothing, a draft that differs is replaced under its number. An issued or voided invoice is left as it
     is: `differs` tells that the bill would no longer be the same (`content_hash` is the bill's). scope: with its month
     given, its drafts that are settled no more become VOID and keep their number; they come back when there is something
-    to bill again. Runs in the session's transaction. Raises UnknownIssuer, LineWithoutSettlement.
+    to bill again. inputs: INPUTS of the invoices; a draft is told when it was made from others. What wallets pay of drafts is booked
+    with them. Runs in the session's transaction. Raises UnknownIssuer, LineWithoutSettlement, PaymentsDiffer, WalletMoved.
     """
     invoiced = _frame(lines, LINE_SCHEMA).filter(pl.col("invoice_id").is_not_null())
     bills = _frame(settlements, SETTLEMENTS.schema).sort("tenant_id", "customer_id", "invoice_id")
     _require_settlements(invoiced, bills)
+    payments = payments_of(bills, lines)
     bills = bills.with_columns(content_hash=pl.Series(content_hashes(bills, invoiced), dtype=pl.String))
+    bills = bills.join(
+        pl.DataFrame(schema=INPUTS) if inputs is None else inputs, on=_KEY, how="left", maintain_order="left"
+    )
     sequences, keys = _sequences(bills), bills.select(_KEY).rows()
     numbers = _locked_numbers(session, set(sequences))
     stored = _stored(session, keys)
     outcomes = [
-        _outcome(stored.get(key), content, sequence, numbers)
-        for key, content, sequence in zip(keys, bills["content_hash"], sequences, strict=True)
+        _outcome(stored.get(key), content, made_from, sequence, numbers)
+        for key, content, made_from, sequence in zip(
+            keys, bills["content_hash"], bills["input_hash"], sequences, strict=True
+        )
     ]
     session.flush()
     numbered = bills.with_columns(pl.DataFrame(outcomes, schema=_OUTCOME, orient="row"))
     _write(session, numbered.filter("written").drop("written", "differs"), invoiced)
+    drafts = {
+        key: payments.get(key, {}) for key in numbered.filter(pl.col("status") == "DRAFT").select(_KEY).rows()
+    }
+    pay(session, drafts)
     if scope is not None and scope.month:
         _withdraw(session, scope, set(keys))
     return numbered.drop("written").to_dicts()
@@ -141,6 +159,14 @@ def _locked_numbers(session: Session, wanted: set[tuple[str, str, int]]) -> _Num
     return _Numbers(rows, styles)
 
 
+def next_number(session: Session, tenant_id: str, entity: str, year: int) -> str:
+    """The next number of an issuer's invoices of a year, for one made by hand. Raises UnknownIssuer."""
+    sequence = (tenant_id, entity, year)
+    number = _locked_numbers(session, {sequence}).take(sequence)
+    session.flush()
+    return number
+
+
 def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Any]:
     columns = (
         InvoiceRow.tenant_id,
@@ -153,20 +179,25 @@ def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, st
     for start in range(0, len(keys), _AT_ONCE):
         some = tuple_(InvoiceRow.tenant_id, InvoiceRow.id).in_(keys[start : start + _AT_ONCE])
         # Locked, so that nobody issues a draft while it is being replaced.
-        query = select(*columns, InvoiceRow.content_hash).where(some).order_by(*columns[:2]).with_for_update()
+        query = (
+            select(*columns, InvoiceRow.content_hash, InvoiceRow.input_hash)
+            .where(some)
+            .order_by(*columns[:2])
+            .with_for_update()
+        )
         found.update({(row.tenant_id, row.id): row for row in session.execute(query)})
     return found
 
 
 def _outcome(
-    row: Any, content: str, sequence: tuple[str, str, int], numbers: _Numbers
+    row: Any, content: str, made_from: str | None, sequence: tuple[str, str, int], numbers: _Numbers
 ) -> tuple[str, str, bool, bool]:
     """Number, status, whether an issued invoice would differ, and whether the bill is to be written."""
     if row is None:
         return numbers.take(sequence), "DRAFT", False, True
     same = row.content_hash == content and not row.withdrawn
     if row.status == "DRAFT" or row.withdrawn:
-        return row.number, "DRAFT", False, not same
+        return row.number, "DRAFT", False, not same or row.input_hash != made_from
     return row.number, row.status, not same, False
 
 
@@ -217,7 +248,9 @@ def _delete_lines(session: Session, keys: list[tuple[str, str]]) -> None:
 
 def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> None:
     """Drafts of the scope that no run settles any more: void, empty, their number kept."""
-    query = select(InvoiceRow).where(InvoiceRow.month == scope.month, InvoiceRow.status == "DRAFT")
+    query = select(InvoiceRow).where(
+        InvoiceRow.month == scope.month, InvoiceRow.status == "DRAFT", InvoiceRow.kind == "PERIOD"
+    )
     if scope.tenants:
         query = query.where(InvoiceRow.tenant_id.in_(scope.tenants))
     if scope.customers:
@@ -240,3 +273,4 @@ def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> 
         .execution_options(synchronize_session=False)
     )
     _delete_lines(session, [(row.tenant_id, row.id) for row in gone])
+    pay(session, {(row.tenant_id, row.id): {} for row in gone})

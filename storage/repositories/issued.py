@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from storage.lake import Scope
@@ -18,13 +18,16 @@ from transforms.frames import INVOICE_LINES, INVOICES
 
 
 def invoices_of(session: Session, scope: Scope) -> list[dict[str, Any]]:
-    """Rows of INVOICES: every invoice of the scope but those a rerun has withdrawn."""
+    """Rows of INVOICES: every invoice of the scope but those a rerun has withdrawn, and drafts no run made."""
     columns = [
         (InvoiceRow.id if name == "invoice_id" else getattr(InvoiceRow, name)).label(name)
         for name in INVOICES.schema
     ]
-    query = _within(select(*columns), scope).order_by(
-        InvoiceRow.tenant_id, InvoiceRow.customer_id, InvoiceRow.id
+    made_by_a_run = or_(InvoiceRow.kind == "PERIOD", InvoiceRow.status != "DRAFT")
+    query = (
+        _within(select(*columns), scope)
+        .where(made_by_a_run)
+        .order_by(InvoiceRow.tenant_id, InvoiceRow.customer_id, InvoiceRow.id)
     )
     return [dict(row) for row in session.execute(query).mappings()]
 

@@ -70,12 +70,15 @@ def keyset(
     order = _order(columns, page.sort)
     mark = _mark(query, order)
     total: int | None = None
-    if page.cursor is None:
-        query_page = order.of(query).offset(page.page * page.size)
-    else:
+    passed = page.page * page.size
+    if page.cursor is not None:
         total, after = _read_cursor(page.cursor, mark)
-        query_page = order.of(query.where(_beyond(order, after)))
-    found = list(session.scalars(query_page.limit(page.size + 1)))
+        query_page = query.where(_beyond(order, after))
+    else:
+        query_page = query.where(_from(query, order, passed)) if passed else query
+    found = list(session.scalars(order.of(query_page).limit(page.size + 1)))
+    if total is None and len(found) <= page.size and (found or not passed):
+        total = passed + len(found)  # this is the last page, so nothing is left to be counted
     if total is None:
         total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
     if len(found) <= page.size:
@@ -110,6 +113,13 @@ def _beyond(order: _Order, after: list[Any]) -> ColumnElement[bool]:
         *(_typed(column, value) for column, value in zip((order.column, order.tie), after, strict=True))
     )
     return here < place if order.is_descending else here > place
+
+
+def _from(query: Select[Any], order: _Order, passed: int) -> ColumnElement[bool]:
+    """From the row after so many on. Finding that row first lets an index pass by the others without reading them."""
+    first = order.of(query.with_only_columns(order.column, order.tie, maintain_column_froms=True))
+    here, place = tuple_(order.column, order.tie), first.offset(passed).limit(1).scalar_subquery()
+    return here <= place if order.is_descending else here >= place
 
 
 def _typed(column: Column, value: Any) -> Any:

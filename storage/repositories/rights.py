@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
@@ -11,12 +12,14 @@ from sqlalchemy.orm import Session
 from domain.access import CustomerRights, FilterCondition, SubscriptionRights, TenantRights, UnitRecord
 from domain.catalog.offerings import Offering
 from domain.period import Schedule
+from domain.terms import Contract
 from storage.repositories.among import among
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.contracts import Grant, grants
 from storage.repositories.keys import ApiKeys
 from storage.tables.catalog import UnitRow
 from storage.tables.customers import CustomerRow, SubscriptionRow
+from storage.tables.money import WalletRow
 from storage.tables.tenants import TenantRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,12 +66,30 @@ def customer_rights(
     """What these customers (None: all) may do as of an instant; those archived or not there are left out."""
     known = live_customers(session, tenant_id, customers)
     granted: dict[str, list[SubscriptionRights]] = {customer: [] for customer in known}
-    offerings = CatalogRepository(session, tenant_id).offerings() if known else {}
-    for grant in grants(session, tenant_id, customers, as_of) if known else ():
+    found = grants(session, tenant_id, customers, as_of) if known else []
+    codes = {grant.contract.offering for grant in found}
+    offerings = CatalogRepository(session, tenant_id).offerings(codes) if codes else {}
+    funded = _funded(session, tenant_id, [grant.contract for grant in found])
+    for grant in found:
         contract = grant.contract
         if contract.customer_id in granted:
-            granted[contract.customer_id].append(_rights(grant, offerings[contract.offering], as_of))
+            rights = _rights(grant, offerings[contract.offering], as_of)
+            is_funded = (contract.customer_id, contract.terms.currency) in funded
+            granted[contract.customer_id].append(
+                rights if is_funded else replace(rights, unfunded=contract.escrow or "")
+            )
     return {customer: CustomerRights(customer, tuple(rights)) for customer, rights in granted.items()}
+
+
+def _funded(session: Session, tenant_id: str, contracts: Collection[Contract]) -> set[tuple[str, str]]:
+    """(customer, currency) of the prepaid contracts whose wallet holds something."""
+    prepaid = {contract.customer_id for contract in contracts if contract.escrow is not None}
+    if not prepaid:
+        return set()
+    query = select(WalletRow.customer_id, WalletRow.currency).where(
+        WalletRow.tenant_id == tenant_id, among(WalletRow.customer_id, prepaid)
+    )
+    return set(session.execute(query.where(WalletRow.archived_at.is_(None), WalletRow.balance > 0)).tuples())
 
 
 def live_customers(session: Session, tenant_id: str, customers: Collection[str] | None = None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 from domain.period import parse_month
 from domain.tax import TaxEngine
 from domain.terms import terms_of_month
+from storage.repositories.adjustments import adjustment_terms
 from storage.repositories.agreed import Agreed
 from storage.repositories.contracts import contracts
+from storage.repositories.wallet_billing import Span, bonus_units
 from storage.tables.tenants import TenantRow
 
 
@@ -24,7 +26,8 @@ def frozen_terms(
     customers: Collection[str] | None = None,
     tax_engines: Mapping[str, TaxEngine] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of BILLING_TERMS for the month (YYYY-MM), ordered by tenant, customer, subscription, period and line.
+    """Rows of BILLING_TERMS for the month (YYYY-MM), ordered by tenant, customer, subscription, period and line; adjustments of
+    closed months stand behind the terms of their tenant.
 
     tenants, customers: only these; None or empty: all. Decimals and aware UTC instants. tax_engines: who is asked
     about tax, by tenant; None: the built-in engine over the tenant's own rates. Raises NotAMonth.
@@ -35,6 +38,19 @@ def frozen_terms(
     rows: list[dict[str, Any]] = []
     for tenant_id in chosen:
         agreed = Agreed(session, tenant_id, tax_engines.get(tenant_id) if tax_engines else None)
-        for contract in contracts(session, tenant_id, customers or None):
-            rows += agreed.completed(contract, terms_of_month(contract, month))
+        bonus = bonus_units(session, tenant_id)
+        own = [
+            row | _unbillable(row, bonus.get((row["customer_id"], row["unit"]), ()))
+            for contract in contracts(session, tenant_id, customers or None)
+            for row in agreed.completed(contract, terms_of_month(contract, month))
+        ]
+        rows += [*own, *adjustment_terms(session, agreed, month, customers, own)]
     return rows
+
+
+def _unbillable(row: Mapping[str, Any], spans: Iterable[Span]) -> dict[str, Any]:
+    """Bonus units in the customer's wallet are not burned by bills yet: charging for them would be wrong, so the line is held."""
+    live = any(
+        start < row["active_end"] and (end is None or end > row["active_start"]) for start, end in spans
+    )
+    return {"unsupported": "bonus units in the wallet"} if live else {}

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -46,14 +47,17 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
     ended = {key: each for key, each in repository.all().items() if each.ended_at is not None}
     pins = repository.pinned()
     places = {key: f"subscriptions[{place}]" for place, key in enumerate(asked.subscriptions)}
+    # Many subscriptions of a file share a plan and a day.
+    version_of = cache(lambda plan, at: pin(session, tenant_id, plan, at))
+    units_of = cache(lambda plan, number: terms_of(session, tenant_id, plan, number).units)
     starting, problems = [], []
     for key in new:
         each = asked.subscriptions[key]
         customer, offering = customers[each.customer], offerings[each.offering]
         issuer = each.billing_entity or customer.billing_entity or asked.tenant.entity.code
         time_zone = customer.time_zone
-        version = pin(session, tenant_id, offering.plan, each.starts_at(time_zone))
-        units = terms_of(session, tenant_id, offering.plan, version).units
+        version = version_of(offering.plan, each.starts_at(time_zone))
+        units = units_of(offering.plan, version)
         try:
             if issuer not in issuers:
                 raise FieldProblem(

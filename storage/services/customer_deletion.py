@@ -16,7 +16,7 @@ from storage.tables.keys import ApiKeyRow
 from storage.tables.money import WalletRow
 from storage.tenancy import Tx
 
-_OPEN_INVOICES = ("DRAFT", "OPEN")
+_OPEN_INVOICES = ("DRAFT", "OPEN", "OVERDUE")
 _USABLE_KEYS = ("ACTIVE", "SUSPENDED", "PENDING_REVOCATION")
 
 

@@ -17,7 +17,7 @@ from storage.tables.tenants import OrganizationSettingsRow, TenantRow
 from storage.tenancy import Tx
 
 _OF_TENANT = ("defaultCurrency", "timeZone")
-_GROUPS = ("profile", "retentionPolicies", "theme", "terms")
+_GROUPS = ("profile", "retentionPolicies", "theme", "terms", "corrections")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,25 @@
-"""Wallets. Put here: opening, topping up, debiting and closing them. Keep out: what usage costs, HTTP."""
+"""Wallets. Put here: opening, topping up, debiting and closing them. Keep out: grants and holds (wallet_grants.py, wallet_holds.py),
+how the books are kept (wallet_books.py), HTTP."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from domain.catalog.fields import Fields
 from domain.errors import Conflict, NotFound
 from domain.money import EXPONENTS, unpadded
 from domain.wallet import (
+    BREAKAGE,
     CASH,
-    FUNDING,
     REFUND,
     USAGE,
-    InsufficientFunds,
     Order,
     check_minor_units,
     read_debit,
@@ -26,14 +27,34 @@ from domain.wallet import (
     read_topping,
     read_wallet,
 )
+from domain.wallet_grants import waterfall
 from storage.repositories.paging import PageQuery, keyset
 from storage.repositories.wallets import WalletRepository
 from storage.services.differences import differences, no_expectation
 from storage.services.known_customers import known_customer
-from storage.tables.money import WalletRow, WalletTransactionRow
+from storage.services.wallet_books import (
+    CLOSING,
+    DEBIT,
+    EXPIRY,
+    OPENING,
+    TOP_UP,
+    Books,
+    KeyUsedOtherwise,
+    Movement,
+    fund,
+)
+from storage.tables.money import WalletEntryRow, WalletRow, WalletTransactionRow
+from storage.tables.wallet_grants import WalletGrantRow, WalletHoldRow
 from storage.tenancy import Tx
 
-OPENING, TOP_UP, DEBIT, CLOSING = "OPENING", "TOP_UP", "DEBIT", "CLOSING"
+__all__ = [
+    "KeyUsedOtherwise",
+    "WalletExists",
+    "WalletHasHolds",
+    "WalletNotEmpty",
+    "WalletNotFound",
+    "Wallets",
+]
 
 
 class WalletNotFound(NotFound):
@@ -59,13 +80,11 @@ class WalletNotEmpty(Conflict):
         )
 
 
-class KeyUsedOtherwise(Conflict):
-    code = "IDEMPOTENCY_CONFLICT"
+class WalletHasHolds(Conflict):
+    code = "WALLET_HAS_HOLDS"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(
-            f"idempotencyKey: {key} was used for another movement of money; use a key of its own"
-        )
+    def __init__(self, wallet_id: str, holds: int) -> None:
+        super().__init__(f"wallet {wallet_id} has {holds} pending holds; settle or release them first")
 
 
 class Wallets:
@@ -99,16 +118,26 @@ class Wallets:
         self._tx.record("WALLET_CREATED", "wallet", row.id, differences({}, created))
         self._tx.session.refresh(row)
         if asked.initial_balance:
-            order = Order(asked.initial_balance, "Initial balance", None)
-            self._book(row, OPENING, order, {CASH: order.amount, FUNDING: -order.amount})
+            self.cash(row, OPENING, Order(asked.initial_balance, "Initial balance", None))
         return row
 
     def get(self, wallet_id: str) -> WalletRow:
-        """Archived ones too. Raises WalletNotFound."""
+        """Archived ones too, as they are now: what is due by itself is booked first. Raises WalletNotFound."""
         row = self._wallets.get(wallet_id)
         if row is None:
             raise WalletNotFound(wallet_id)
+        if self._wallets.due(self._tx.at, wallet_id):
+            self.locked(wallet_id)
         return row
+
+    def locked(self, wallet_id: str) -> Books:
+        """A live wallet's books, kept up to now; nobody else moves its money until the transaction ends. Raises WalletNotFound."""
+        row = self._wallets.get(wallet_id, lock=True)
+        if row is None or row.archived_at is not None:
+            raise WalletNotFound(wallet_id)
+        books = Books(self._tx, row)
+        books.keep()
+        return books
 
     def of_customer(self, customer_id: str, currency: str | None = None) -> WalletRow:
         """The customer's wallet in the currency (None: in the customer's own, else the oldest). Raises CustomerUnknown, WalletNotFound."""
@@ -118,7 +147,7 @@ class Wallets:
             row = self._wallets.of_customer(customer_id)
         if row is None:
             raise WalletNotFound(f"of customer {customer_id}" + (f" in {currency}" if currency else ""))
-        return row
+        return self.get(row.id)
 
     def page(
         self, page: PageQuery, *, customer_id: str | None = None, currency: str | None = None
@@ -138,9 +167,20 @@ class Wallets:
         columns = {"-seq": WalletTransactionRow.seq, "id": WalletTransactionRow.id}
         return keyset(self._tx.session, self._wallets.transactions(wallet_id), columns, page)
 
-    def entries(self, rows: Sequence[WalletTransactionRow]) -> dict[str, dict[str, Decimal]]:
-        """The entries of transactions: account to amount."""
+    def entries(self, rows: Sequence[WalletTransactionRow]) -> dict[str, list[WalletEntryRow]]:
+        """The entries of transactions, by account and grant."""
         return self._wallets.entries([row.id for row in rows])
+
+    def in_order(self, grants: Iterable[str]) -> list[str]:
+        """These grants of one wallet in the order of burning."""
+        rows = self._wallets.grants(grants)
+        return [each.grant_id for each in waterfall(fund(row, None) for row in rows)]
+
+    def held(self, wallet_id: str) -> Decimal:
+        """How much of its money is reserved."""
+        mine = WalletGrantRow.tenant_id == self._tx.tenant_id, WalletGrantRow.wallet_id == wallet_id
+        query = select(func.coalesce(func.sum(WalletGrantRow.held), 0)).where(*mine)
+        return Decimal(self._tx.session.scalar(query) or 0)
 
     def edit(
         self,
@@ -149,7 +189,7 @@ class Wallets:
         expect: Callable[[str, int], None] = no_expectation,
     ) -> WalletRow:
         """Change the top-up settings sent; null clears one. Raises WalletNotFound, StaleEdit, FieldProblem."""
-        row = self._live(wallet_id)
+        row = self.locked(wallet_id).wallet
         expect(f"wallet {wallet_id}", row.revision)
         before = _settings(row)
         topping = read_topping(Fields({**before, **sent}, ""))
@@ -165,10 +205,9 @@ class Wallets:
     def top_up(self, wallet_id: str, sent: Mapping[str, Any]) -> WalletTransactionRow:
         """Put cash in. Raises WalletNotFound, FieldProblem, KeyUsedOtherwise."""
         order = read_top_up(Fields(sent, ""))
-        row = self._live(wallet_id)
+        row = self.locked(wallet_id).wallet
         check_minor_units("amount", order.amount, row.currency)
-        replayed = self._replayed(row, TOP_UP, order)
-        return replayed or self._book(row, TOP_UP, order, {CASH: order.amount, FUNDING: -order.amount})
+        return self._replayed(row, TOP_UP, order) or self.cash(row, TOP_UP, order)
 
     def debit(self, sent: Mapping[str, Any]) -> WalletTransactionRow:
         """Take money out for usage, all of it or nothing; the same idempotency key is carried out once.
@@ -176,53 +215,49 @@ class Wallets:
         Raises FieldProblem, CustomerUnknown, WalletNotFound, InsufficientFunds, KeyUsedOtherwise.
         """
         debit = read_debit(Fields(sent, ""))
-        row = self._live(self.of_customer(debit.customer, debit.currency).id)
-        replayed = self._replayed(row, DEBIT, debit.order)
+        books = self.locked(self.of_customer(debit.customer, debit.currency).id)
+        order = debit.order
+        replayed = self._replayed(books.wallet, DEBIT, order)
         if replayed is not None:
             return replayed
-        amount = debit.order.amount
-        if amount > row.balance:
-            raise InsufficientFunds(row.id, amount, unpadded(row.balance), row.currency)
-        return self._book(row, DEBIT, debit.order, {CASH: -amount, USAGE: amount})
+        said = Movement(DEBIT, order.amount, order.description, order.idempotency_key)
+        return books.spend(said, books.take(order.amount, debit.unit), USAGE)
 
     def archive(self, wallet_id: str, *, confirmed: bool = False) -> None:
-        """Close it. What it holds is owed back, which the caller must have confirmed. Raises WalletNotFound, WalletNotEmpty."""
-        row = self._live(wallet_id)
+        """Close it. Cash in it is owed back, which the caller must have confirmed; what was given for nothing lapses.
+
+        Raises WalletNotFound, WalletNotEmpty, WalletHasHolds.
+        """
+        books = self.locked(wallet_id)
+        row = books.wallet
+        pending = WalletHoldRow.tenant_id == row.tenant_id, WalletHoldRow.wallet_id == row.id
+        holds = select(func.count()).where(*pending, WalletHoldRow.status == "PENDING")
+        if count := self._tx.session.scalar(holds):
+            raise WalletHasHolds(row.id, count)
         if row.balance and not confirmed:
             raise WalletNotEmpty(row.id, unpadded(row.balance), row.currency)
-        if row.balance:
-            order = Order(row.balance, "Paid back when the wallet was closed", None)
-            self._book(row, CLOSING, order, {CASH: -order.amount, REFUND: order.amount})
+        for grant in books.grants():
+            kind, to = (CLOSING, REFUND) if grant.kind == CASH else (EXPIRY, BREAKAGE)
+            said = Movement(kind, grant.remaining, "The wallet was closed", unit=grant.unit)
+            books.spend(said, {grant.id: grant.remaining}, to)
         row.archived_at = row.updated_at = self._tx.at
         row.revision += 1
         self._tx.record("WALLET_ARCHIVED", "wallet", row.id)
 
-    def _book(
-        self, row: WalletRow, kind: str, order: Order, entries: Mapping[str, Decimal]
-    ) -> WalletTransactionRow:
-        """The wallet is locked, or was made in this transaction."""
-        before = row.balance
-        booked = WalletTransactionRow(
+    def cash(self, row: WalletRow, kind: str, order: Order) -> WalletTransactionRow:
+        """Put a payment into a wallet this transaction holds locked or has made; each is a grant of its own. Raises KeyUsedOtherwise."""
+        grant = WalletGrantRow(
             tenant_id=self._tx.tenant_id,
-            id=f"wtx_{secrets.token_hex(8)}",
+            id=f"gr_{secrets.token_hex(8)}",
             wallet_id=row.id,
-            kind=kind,
+            kind=CASH,
             amount=order.amount,
-            balance_after=before + entries[CASH],
             description=order.description,
-            idempotency_key=order.idempotency_key,
-            actor=self._tx.actor.id,
-            at=self._tx.at,
+            effective_at=self._tx.at,
+            created_at=self._tx.at,
         )
-        try:
-            with self._tx.session.begin_nested():
-                self._wallets.book(booked, entries)
-        except IntegrityError as error:
-            raise KeyUsedOtherwise(str(order.idempotency_key)) from error
-        self._tx.session.refresh(row, ["balance"])
-        changes = differences({"balance": unpadded(before)}, {"balance": unpadded(row.balance)})
-        self._tx.record(f"WALLET_{_PAST[kind]}", "wallet", row.id, changes, order.description)
-        return booked
+        said = Movement(kind, order.amount, order.description, order.idempotency_key)
+        return Books(self._tx, row).put_in(grant, said)
 
     def _replayed(self, row: WalletRow, kind: str, order: Order) -> WalletTransactionRow | None:
         """What was booked under the order's key before. Raises KeyUsedOtherwise."""
@@ -232,15 +267,6 @@ class Wallets:
         if booked and (booked.wallet_id, booked.kind, booked.amount) != (row.id, kind, order.amount):
             raise KeyUsedOtherwise(order.idempotency_key)
         return booked
-
-    def _live(self, wallet_id: str) -> WalletRow:
-        row = self._wallets.get(wallet_id, lock=True)
-        if row is None or row.archived_at is not None:
-            raise WalletNotFound(wallet_id)
-        return row
-
-
-_PAST = {OPENING: "FUNDED", TOP_UP: "TOPPED_UP", DEBIT: "DEBITED", CLOSING: "PAID_BACK"}
 
 
 def _settings(row: WalletRow) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from storage.tables import (
     catalog,
+    corrections,
     customers,
     doors,
     invoices,
@@ -9,8 +10,11 @@ from storage.tables import (
     money,
     operations,
     pricing,
+    receivables,
     taxes,
     tenants,
 )
 
-MODULES = (tenants, doors, catalog, pricing, customers, keys, invoices, money, operations, taxes)
+MODULES = (
+    tenants, doors, catalog, pricing, customers, keys, invoices, receivables, money, operations, corrections, taxes,
+)  # fmt: skip

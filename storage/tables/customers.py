@@ -33,10 +33,13 @@ class CustomerRow(Base):
         ),
         CheckConstraint("status IN ('ACTIVE', 'ARCHIVED')", name="status"),
         # One for each filter and sort of the list, so that a page costs the same among a hundred thousand.
-        Index(None, "tenant_id", "name", "id"),
+        # With archived_at in it, the pages before one asked for by number are passed by in the index alone.
+        Index(None, "tenant_id", "name", "id", postgresql_include=["archived_at"]),
         Index(None, "tenant_id", "email", "id"),
-        Index(None, "tenant_id", "created_at", "id"),
+        Index(None, "tenant_id", "created_at", "id", postgresql_include=["archived_at"]),
         Index(None, "tenant_id", "status", "id"),
+        # Small, so that counting customers in use reads little.
+        Index("ix_customers_in_use", "tenant_id", postgresql_where=text("archived_at IS NULL")),
     )
 
     tenant_id: Mapped[TenantId]

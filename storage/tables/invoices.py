@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Numeric, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Numeric,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -28,17 +36,38 @@ class InvoiceSequenceRow(Base):
 
 
 class InvoiceRow(Base):
-    """An invoice. `withdrawn`: voided by a rerun that found nothing to bill; it comes back if there is something again."""
+    """An invoice. `withdrawn`: voided by a rerun that found nothing to bill; it comes back if there is something again.
+
+    kind: PERIOD (made by a run), ONE_OFF or REISSUE (of the one it replaces, by id). credited: what credit notes take off the
+    total, drafts of them included; credit_applied: what they took off the amount due. appearance: how seller and buyer were
+    called when it was issued.
+    """
 
     __tablename__ = "invoices"
     __table_args__ = (
         ForeignKeyConstraint(*_ISSUED_BY),
         UniqueConstraint("tenant_id", "number"),
-        CheckConstraint("status IN ('DRAFT', 'OPEN', 'PAID', 'VOID')", name="status"),
+        CheckConstraint(
+            "status IN ('DRAFT', 'OPEN', 'PAID', 'OVERDUE', 'UNCOLLECTIBLE', 'VOID')", name="status"
+        ),
+        CheckConstraint("kind IN ('PERIOD', 'ONE_OFF', 'REISSUE')", name="kind"),
+        CheckConstraint(
+            "credited >= 0 AND (credited = 0 OR credited <= total)", name="credited_within_total"
+        ),
+        CheckConstraint("credit_applied >= 0 AND credit_applied <= credited", name="applied_within_credited"),
+        CheckConstraint(
+            "paid >= 0 AND paid + credit_applied <= GREATEST(amount_due, 0)", name="never_overpaid"
+        ),
         CheckConstraint("total = subtotal - discount + tax", name="total_adds_up"),
         CheckConstraint("amount_due + wallet_amount = total", name="due_adds_up"),
         Index(None, "tenant_id", "month", "customer_id"),
         Index(None, "tenant_id", "customer_id", "status"),
+        Index(
+            "ix_invoices_to_be_paid",
+            "status",
+            "due_date",
+            postgresql_where=text("status IN ('OPEN', 'OVERDUE')"),
+        ),
     )
 
     tenant_id: Mapped[TenantId]
@@ -58,14 +87,33 @@ class InvoiceRow(Base):
     wallet_amount: Mapped[Amount]
     amount_due: Mapped[Amount]
     content_hash: Mapped[str]
+    input_hash: Mapped[str | None]
+    raw_until: Mapped[int | None] = mapped_column(BigInteger)
+    code_version: Mapped[str | None]
     status: Mapped[str]
     withdrawn: Mapped[bool]
+    kind: Mapped[str] = mapped_column(server_default="PERIOD")
+    replaces: Mapped[str | None]
+    issued_on: Mapped[date | None]
+    due_days: Mapped[int | None]
+    due_date: Mapped[date | None]
+    paid: Mapped[Amount] = mapped_column(server_default="0")
+    credited: Mapped[Amount] = mapped_column(server_default="0")
+    credit_applied: Mapped[Amount] = mapped_column(server_default="0")
+    reminders: Mapped[int] = mapped_column(server_default="0")
+    reminded_at: Mapped[datetime | None]
+    appearance: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     void_reason: Mapped[str | None]
     finalized_at: Mapped[datetime | None]
     paid_at: Mapped[datetime | None]
     voided_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
+
+    @property
+    def left(self) -> Decimal:
+        """What is still to be paid."""
+        return self.amount_due - self.paid - self.credit_applied
 
 
 class InvoiceLineRow(Base):

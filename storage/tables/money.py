@@ -110,7 +110,10 @@ class CouponRedemptionRow(Base):
 
 
 class WalletRow(Base):
-    """A customer's money with the tenant. `balance` is moved by the database with each entry and is never below zero."""
+    """A customer's money with the tenant. `balance` is moved by the database with each entry and is never below zero.
+
+    low_since, empty_since, topup_since: since when it is below a threshold or empty, so that each dip is answered once.
+    """
 
     __tablename__ = "wallets"
     __table_args__ = (
@@ -136,6 +139,9 @@ class WalletRow(Base):
     auto_topup_amount: Mapped[Money | None]
     auto_topup_threshold: Mapped[Money | None]
     low_balance_threshold: Mapped[Money | None]
+    low_since: Mapped[datetime | None]
+    empty_since: Mapped[datetime | None]
+    topup_since: Mapped[datetime | None]
     revision: Mapped[Revision]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
@@ -143,7 +149,8 @@ class WalletRow(Base):
 
 
 class WalletTransactionRow(Base):
-    """One movement of a wallet's money. Never changed; its entries add up to zero, which the database checks at commit."""
+    """One movement of a wallet's money, or of units of one kind. Never changed; its entries add up to zero, which the database
+    checks at commit. invoice_id: what it pays, or what it takes back the payment of."""
 
     __tablename__ = "wallet_transactions"
     __table_args__ = (
@@ -151,6 +158,7 @@ class WalletTransactionRow(Base):
         UniqueConstraint("tenant_id", "idempotency_key"),
         CheckConstraint("amount > 0", name="amount_above_zero"),
         Index(None, "tenant_id", "wallet_id", "seq"),
+        Index(None, "tenant_id", "invoice_id", postgresql_where=text("invoice_id IS NOT NULL")),
     )
 
     tenant_id: Mapped[TenantId]
@@ -160,6 +168,8 @@ class WalletTransactionRow(Base):
     kind: Mapped[str]
     amount: Mapped[Money]
     balance_after: Mapped[Money]
+    unit: Mapped[str | None]
+    invoice_id: Mapped[str | None]
     description: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     actor: Mapped[str]
@@ -167,20 +177,25 @@ class WalletTransactionRow(Base):
 
 
 class WalletEntryRow(Base):
-    """One account's share of a transaction: above zero it gains, below it loses. Never changed."""
+    """One account's share of a transaction: above zero it gains, below it loses. Never changed. grant_id: which grant of the
+    account; empty for accounts outside the wallet."""
 
     __tablename__ = "wallet_entries"
     __table_args__ = (
         ForeignKeyConstraint(
             ["tenant_id", "transaction_id"], ["wallet_transactions.tenant_id", "wallet_transactions.id"]
         ),
-        CheckConstraint("account IN ('CASH', 'PROMO', 'FUNDING', 'USAGE', 'REFUND')", name="account"),
+        CheckConstraint(
+            "account IN ('CASH', 'PROMO', 'UNITS', 'FUNDING', 'GRANTED', 'USAGE', 'REFUND', 'BREAKAGE')",
+            name="account",
+        ),
         CheckConstraint("amount <> 0", name="moves_something"),
     )
 
     tenant_id: Mapped[TenantId]
     transaction_id: Mapped[Id]
     account: Mapped[Id]
+    grant_id: Mapped[Id] = mapped_column(server_default="")
     amount: Mapped[Money]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from domain.catalog import schema, schema_of_plans
+from domain.catalog import schema, schema_of_customers, schema_of_plans
 from domain.catalog.catalog import SECTIONS, read_catalog
 from domain.catalog.customers import Tenant, read_customer, read_tenant
 from domain.catalog.fields import CatalogRefused, FieldProblem, Fields
@@ -55,17 +55,17 @@ READERS: Mapping[str, tuple[dict[str, Any], Callable[[Fields], Any], dict[str, A
     "ratePlans": (schema_of_plans.rate_plan(), lambda f: read_plan(f, "USD"), {"key": "a", "baseFee": 1}),
     "offerings": (schema.offering(), lambda f: read_offering(f, "USD"), {"code": "a", "ratePlan": "b"}),
     "coupons": (schema.coupon(), read_coupon, COUPON),
-    "customers": (schema.customer(), lambda f: read_customer(f, Tenant("a", "A")), {"id": "a"}),
-    "teams": (schema.team(), read_team, HOLDER),
-    "apps": (schema.app(), lambda f: read_accessor(f, APP), HOLDER),
-    "agents": (schema.agent(), lambda f: read_accessor(f, AGENT), HOLDER),
+    "customers": (schema_of_customers.customer(), lambda f: read_customer(f, Tenant("a", "A")), {"id": "a"}),
+    "teams": (schema_of_customers.team(), read_team, HOLDER),
+    "apps": (schema_of_customers.app(), lambda f: read_accessor(f, APP), HOLDER),
+    "agents": (schema_of_customers.agent(), lambda f: read_accessor(f, AGENT), HOLDER),
     "subscriptions": (
-        schema.subscription(), read_subscription, {"id": "a", "customer": "b", "offering": "c", "startDate": "2024-01-01"},
+        schema_of_customers.subscription(), read_subscription, {"id": "a", "customer": "b", "offering": "c", "startDate": "2024-01-01"},
     ),
     "webhookSources": (
-        schema.webhook_source(), lambda f: read_listed_source(f, "t"), {"id": "a", "name": "A", **PATHS},
+        schema_of_customers.webhook_source(), lambda f: read_listed_source(f, "t"), {"id": "a", "name": "A", **PATHS},
     ),
-    "keys": (schema.api_key(), read_key, {"name": "a"}),
+    "keys": (schema_of_customers.api_key(), read_key, {"name": "a"}),
     "taxRates": (
         schema.tax_rate(), read_tax_rate, {"id": "a", "name": "A", "country": "DE", "rate": 0, "validFrom": "2024-01-01"},
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -92,3 +93,20 @@ def test_outside_every_period_nothing_metered_is_allowed() -> None:
 def test_a_refusal_says_why(rights: CustomerRights | None, reason: str) -> None:
     decision = ask(rights, "requests")
     assert (decision.allowed, decision.reason) == (False, reason)
+
+
+@pytest.mark.parametrize(
+    ("feature", "unfunded", "allowed", "reason"),
+    [
+        (CALLS, "BLOCK", False, "INSUFFICIENT_BALANCE"),
+        (CALLS, "ALERT", True, "BALANCE_USED_UP"),
+        (Feature("requests", "BOOLEAN"), "BLOCK", False, "INSUFFICIENT_BALANCE"),
+        (Feature("requests", "BOOLEAN", enabled=False), "BLOCK", False, "FEATURE_DISABLED"),
+    ],
+)
+def test_an_empty_wallet_blocks_or_alerts_as_the_offering_says(
+    feature: Feature, unfunded: str, allowed: bool, reason: str
+) -> None:
+    rights = CustomerRights("acme", (replace(subscription(feature), unfunded=unfunded),))
+    decision = ask(rights, "requests")
+    assert (decision.allowed, decision.reason) == (allowed, reason)

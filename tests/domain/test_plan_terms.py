@@ -93,7 +93,21 @@ def tiered(model: str, *bands: tuple[Any, ...], **more: Any) -> dict[str, Any]:
         ),
         ({"metrics": [{"unit": "calls", "rate": 1, "limit": 5}]}, "LIMIT_WITHOUT_EFFECT", "limits nothing"),
         ({"baseFee": 9, "minimumSpend": 9}, "MINIMUM_WITHOUT_EFFECT", "never applies"),
-        ({"baseFee": 9, "setupFee": 1}, "HELD_FROM_BILLING", "a setup fee cannot be billed yet"),
+        (
+            {"baseFee": 9, "baseFeeTiming": "ADVANCE", "minimumSpend": 20},
+            "HELD_FROM_BILLING",
+            "a base fee in advance with a minimum, a maximum or committed spend cannot be billed yet",
+        ),
+        (
+            {"metrics": [{"unit": "calls", "rate": 1, "minFee": 5, "dimensionPricing": {"search": 2}}]},
+            "HELD_FROM_BILLING",
+            "a price by dimension with a minimum fee",
+        ),
+        (
+            {"metrics": [{"unit": "calls", "rate": 1, "includedFree": 5, "rollover": True, "ovBehavior": "BLOCK"}]},
+            "HELD_FROM_BILLING",
+            "rollover of free units that are the limit, too",
+        ),
     ],
 )  # fmt: skip
 def test_a_legal_but_odd_price_is_warned_about(written: dict[str, Any], code: str, says: str) -> None:
@@ -107,6 +121,20 @@ def test_a_legal_but_odd_price_is_warned_about(written: dict[str, Any], code: st
         tiered("VOLUME_TIERED", (10, 1), (None, "0.9", 5)),
         tiered("GRADUATED", (10, 2), (None, 1)),
         {"baseFee": 9, "metrics": [{"unit": "calls", "rate": 1, "includedFree": 5}]},
+        {"baseFee": 9, "baseFeeTiming": "ADVANCE", "setupFee": 1},
+        {
+            "metrics": [
+                {
+                    "unit": "calls",
+                    "rate": 1,
+                    "includedFree": 5,
+                    "rollover": True,
+                    "limit": 9,
+                    "ovBehavior": "BLOCK",
+                }
+            ]
+        },
+        {"dimensionPricing": {"search": 2}, "metrics": [{"unit": "calls", "rate": 1, "includedFree": 5}]},
     ],
 )
 def test_a_usual_price_has_no_warnings(written: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,17 @@ from domain.period import Schedule, month_bounds
 from domain.terms import Contract, plan_terms, terms_of_month
 from storage.catalog_file import load_document
 from tests.transforms.billing_rows import metered, terms
+from tests.transforms.months import bill_months, contract
 from transforms.pipeline import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "pricing.md"
 _EXAMPLE = re.compile(
-    r"```yaml\n(.*?)```\n\n\| (\w+) \| charge \|\n\| --- \| --- \|\n((?:\|[^\n]*\|\n)+)", re.DOTALL
+    r"```yaml\n((?:(?!```).)*)```\n\n\| (\w+) \| charge \|\n\| --- \| --- \|\n((?:\|[^\n]*\|\n)+)", re.DOTALL
+)
+
+_MONTHS = re.compile(
+    r"```yaml\n((?:(?!```).)*)```\n\n\| month \| calls(?: with (\w+) (\w+))? \| charge \|\n\| --- \| --- \| --- \|\n((?:\|[^\n]*\|\n)+)",
+    re.DOTALL,
 )
 
 
@@ -35,6 +43,16 @@ def examples() -> list[Any]:
             events = [Decimal(part) for part in used.split("+")]
             name = f"{text.split()[1]}-{used}"
             found.append(pytest.param(text, unit, events, Decimal(charge), id=name))
+    return found
+
+
+def bills() -> list[Any]:
+    """(plan as YAML, field and value of each event, {month: (calls, charge)}) for each table of months."""
+    found = []
+    for text, name, value, table in _MONTHS.findall(PAGE.read_text(encoding="utf-8")):
+        rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+        used = {month: (calls, Decimal(charge)) for month, calls, charge in rows}
+        found.append(pytest.param(text, (name, value) if name else None, used, id=text.split()[1]))
     return found
 
 
@@ -66,6 +84,7 @@ def test_the_page_has_an_example_of_every_model() -> None:
     models = ("PER_UNIT", "FLAT_RATE", "PERCENTAGE", "INCLUDED_QUOTA", "GRADUATED", "VOLUME_TIERED")
     assert [model for model in models if f"### {model}: " not in text] == []
     assert len(examples()) > 30
+    assert len(bills()) == text.count("| month | calls")
 
 
 @pytest.mark.parametrize(("text", "unit", "events", "charge"), examples())
@@ -80,9 +99,15 @@ def test_the_pipeline_bills_what_the_page_says(
     text: str, unit: str, events: list[Decimal], charge: Decimal, tmp_path: Path
 ) -> None:
     plan = plan_in(text, tmp_path)
-    made = billed(plan, unit, events)
-    if any(price.cap is not None for price in plan.prices):
-        assert set(made["routed_lines"]["destination"]) == {"HELD"}
-        assert made["settlements"].is_empty()
-    else:
-        assert made["settlements"]["total"].to_list() == [charge]
+    assert billed(plan, unit, events)["settlements"]["total"].to_list() == [charge]
+
+
+@pytest.mark.parametrize(("text", "field", "used"), bills())
+def test_bills_one_after_another_come_to_what_the_page_says(
+    text: str, field: tuple[str, str] | None, used: dict[str, tuple[str, Decimal]], tmp_path: Path
+) -> None:
+    agreed = contract(plan_in(text, tmp_path), datetime(2026, 1, 1, tzinfo=UTC))
+    quantities = {month: quantity for month, (quantity, _) in used.items()}
+    made = bill_months([agreed], quantities, payload=json.dumps(dict([field] if field else [])))
+    totals = {month: tables["settlements"]["total"].sum() for month, tables in made.items()}
+    assert totals == {month: charge for month, (_, charge) in used.items()}

@@ -8,7 +8,7 @@ from functools import cache
 import polars as pl
 
 from domain.tax import TaxAnswer, TaxRate
-from tests.transforms.billing_rows import MID_NOVEMBER, d, term, terms, tiers
+from tests.transforms.billing_rows import MID_NOVEMBER, d, grant, term, terms, tiers, wallets
 from tests.transforms.event_rows import gated, metered_month, raw_event, raws
 from transforms.frames import INVOICE_TAXES, INVOICES, TABLES
 from transforms.invoice_lines import invoice_lines
@@ -35,9 +35,15 @@ _RATES = (
     TaxRate("levy", "Levy", "DE", d("0.01"), date(2023, 1, 1)),
 )
 TAX = {"c1": TaxAnswer(rates=_RATES).as_text(), "c2": None}
+MODES = {"c1": "POSTPAID", "c2": "HYBRID"}
 TERMS = terms(
-    *(term(customer_id=customer, tax=TAX[customer], **price) for customer in CUSTOMERS for price in PLAN)  # type: ignore[arg-type]
+    *(
+        term(customer_id=customer, billing_mode=MODES[customer], tax=TAX[customer], **price)
+        for customer in CUSTOMERS
+        for price in PLAN
+    )  # type: ignore[arg-type]
 )
+WALLETS = wallets(grant("g1", 20, customer_id="c2"))
 
 
 def _arrived() -> pl.DataFrame:
@@ -69,7 +75,7 @@ def good_month() -> dict[str, pl.DataFrame]:
     raw = _arrived()
     kept, quarantined = gated(raw)
     metered = metered_month(kept, TERMS)
-    made = run(metered_events=metered.lazy(), terms=TERMS)
+    made = run(metered_events=metered.lazy(), terms=TERMS, wallet_balances=WALLETS)
     numbered = (
         made["settlements"]
         .with_row_index("place")
@@ -77,6 +83,9 @@ def good_month() -> dict[str, pl.DataFrame]:
             number=pl.format("INV-2023-{}", pl.col("place") + 1),
             status=pl.lit("DRAFT"),
             content_hash=pl.lit("…"),
+            input_hash=pl.lit("1"),
+            raw_until=pl.lit(1),
+            code_version=pl.lit("1"),
         )
     )
     invoices = INVOICES.conform(numbered)
@@ -86,6 +95,7 @@ def good_month() -> dict[str, pl.DataFrame]:
         "validated_events": kept,
         "quarantined_events": quarantined,
         "billing_terms": TERMS,
+        "wallet_balances": WALLETS,
         "metered_events": metered,
         "invoices": invoices,
         "invoice_lines": lines,

@@ -64,6 +64,16 @@ def again_as(**values: Any) -> Corruption:
     return lambda frame: pl.concat([frame, row(**values)(frame.head(1))])
 
 
+def paid_by(grant: str) -> Corruption:
+    """Every line pays ten from one grant."""
+
+    def corrupt(frame: pl.DataFrame) -> pl.DataFrame:
+        paid = [[{"grant_id": grant, "amount": Decimal(10)}]] * frame.height
+        return frame.with_columns(pl.Series("wallet_payments", paid, dtype=frame.schema["wallet_payments"]))
+
+    return corrupt
+
+
 NOWHERE = {"line_id": "ln_nowhere"}
 ADDED = (
     ("no_orphan_line", row(**NOWHERE)),
@@ -104,6 +114,11 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("one_price_at_a_time", lambda f: pl.concat([f, f.filter(unit="tokens").with_columns(line_id=pl.lit("ln_twice"))])),
         ("fee_has_amount", row(flat_amount=None)),
     ),
+    "wallet_balances": (
+        ("available_at_least_zero", row(available=Decimal(-1))),
+        ("kind_known", row(kind="LOAN")),
+        ("one_order_of_burning", again_as(grant_id="g2")),
+    ),
     "metered_events": (
         ("disposition_known", row(disposition="LOST")),
         ("quantity_not_negative", row(quantity=Decimal(-1))),
@@ -114,7 +129,11 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("event_once", again_as(raw_seq=999)),
         ("no_event_lost", without(5)),
     ),
-    "quota_checks": (("verdict_known", row(verdict="MAYBE")), *ADDED),
+    "quota_checks": (
+        ("verdict_known", row(verdict="MAYBE")),
+        ("verdict_follows_usage", row(verdict="BLOCKED")),
+        *ADDED,
+    ),
     "rollovers": (("carried_at_least_zero", row(carried=Decimal(-5))), *ADDED),
     "usage_aggregates": (
         ("disposition_known", row(disposition="LOST")),
@@ -156,12 +175,17 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("held_says_why", row(destination="HELD")),
         ("routed_to_an_invoice", row(invoice_id=None)),
         ("problem_is_held", row(problem="NO_PRICE: …")),
+        ("wallet_pays_no_more", row(wallet_amount=Decimal(1_000_000))),
+        ("payments_add_up", row(-2, wallet_amount=Decimal(1))),
+        ("no_grant_overspent", paid_by("g1")),
+        ("no_grant_overspent", paid_by("g_nowhere")),
         *MONEY,
     ),
     "settlements": (
         ("total_adds_up", plus("tax")),
         ("due_adds_up", plus("wallet_amount")),
         ("lines_add_up", plus("lines")),
+        ("lines_add_up", both(plus("wallet_amount"), plus("amount_due", "-1"))),
         ("lines_add_up", both(plus("subtotal"), plus("total"), plus("amount_due"))),
         ("lines_add_up", without(0)),
     ),

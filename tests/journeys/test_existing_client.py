@@ -113,10 +113,11 @@ def test_an_existing_client_gets_from_a_tenant_to_a_bill(client: Client) -> None
     subscription = a_subscription(client, customer["id"], offerings)
     a_key(client, customer["id"], subscription)
     money(client, customer["id"], subscription)
+    changes_of_heart(client, subscription, offerings)
+    hard_times(client, subscription)
     a_webhook_source(client, tenant)
     a_bill_run(client)
-    changes_of_heart(client, customer["id"], subscription, offerings)
-    everything_goes(client, tenant, offerings)
+    everything_goes(client, tenant, customer["id"], subscription, offerings)
     a_look_around(client)
 
 
@@ -185,9 +186,9 @@ def something_sold(client: Client) -> str:
 
 
 def prices(client: Client, metric: str) -> list[str]:
-    """Two offerings; the second is the dearer one."""
+    """Three offerings, each dearer than the one before."""
     found = []
-    for code, fee in (("pro", 49), ("max", 99)):
+    for code, fee in (("pro", 49), ("max", 99), ("top", 149)):
         config = {**PLAN["metricConfigs"][0], "metricId": metric}  # type: ignore[index]
         body = {**PLAN, "name": code.capitalize(), "baseFee": fee, "metricConfigs": [config]}
         plan = of(client.data("POST", "/api/v1/rateplans", body), "id", "name", "version")
@@ -308,20 +309,68 @@ def a_bill_run(client: Client) -> None:
     )
 
 
-def changes_of_heart(client: Client, customer: str, subscription: str, offerings: list[str]) -> None:
+def changes_of_heart(client: Client, subscription: str, offerings: list[str]) -> None:
+    """The subscription stays the same one whatever happens to it."""
     path, why = f"/api/v1/subscriptions/{subscription}", {"reason": "a whim"}
     for word, status in (("pause", "PAUSED"), ("resume", "ACTIVE")):
-        assert client.data("POST", f"{path}/{word}", why, status=200)["status"] == status
+        changed = client.data("POST", f"{path}/{word}", why, status=200)
+        assert of(changed, "id", "status") == {"id": subscription, "status": status}
+        assert of(changed, "offeringId", "dunningAttempt") == {
+            "offeringId": offerings[0],
+            "dunningAttempt": 0,
+        }
     up = client.data("POST", f"{path}/upgrade", {"targetOfferingId": offerings[1], **why}, status=200)
     assert (up["id"], up["status"], up["offeringId"]) == (subscription, "ACTIVE", offerings[1])
     down = client.data("POST", f"{path}/downgrade", {"targetOfferingId": offerings[0], **why}, status=200)
-    assert (down["id"], down["offeringId"]) == (subscription, offerings[0])
-    migrate = {"targetOfferingId": offerings[1], "autoSettleRefund": True, **why}
-    client.send("POST", f"{path}/migrate-with-proration", migrate, status=409)  # the bill run holds the lock
+    assert (down["id"], down["status"]) == (subscription, "ACTIVE") and down["offeringId"]
+    migrate = {"targetOfferingId": offerings[2], "autoSettleRefund": True, **why}
+    moved = client.data("POST", f"{path}/migrate-with-proration", migrate, status=200)
+    assert moved["sourceSubscriptionId"] == moved["targetSubscriptionId"] == subscription
+    assert moved["calendarRefundUsd"] and moved["walletRefund"]["walletBalance"] == "50.00"
+    assert len(client.data("GET", f"{path}/phases")) > 3
 
 
-def everything_goes(client: Client, tenant: str, offerings: list[str]) -> None:
-    """Deleting hides; what is in use is not deleted."""
+def hard_times(client: Client, subscription: str) -> None:
+    path = f"/internal/v1/subscriptions/{subscription}/dunning-update"
+    late = client.data("POST", path, {"outcome": "FAILED"}, status=200)
+    assert of(late, "id", "status", "dunningAttempt") == {
+        "id": subscription,
+        "status": "PAST_DUE",
+        "dunningAttempt": 1,
+    }
+    assert [each["id"] for each in client.data("GET", "/internal/v1/subscriptions/past-due")] == [
+        subscription
+    ]
+    client.data("POST", f"/api/v1/subscriptions/{subscription}/retry-payment", status=200)
+    assert client.data("POST", path, {"outcome": "SUCCEEDED"}, status=200)["status"] == "ACTIVE"
+
+
+def everything_goes(
+    client: Client, tenant: str, customer: str, subscription: str, offerings: list[str]
+) -> None:
+    """Deleting hides; what is in use stays, until what uses it has ended; keys end with their subscription."""
+    client.send("DELETE", f"/api/v1/offerings/{offerings[2]}", status=409)
+    ended = client.data(
+        "POST", f"/api/v1/subscriptions/{subscription}/cancel", {"reason": "moving"}, status=200
+    )
+    assert (ended["id"], ended["status"]) == (subscription, "CANCELLED")
+    assert {each["status"] for each in client.data("GET", f"/api/v1/api-keys?customerId={customer}")} == {
+        "REVOKED"
+    }
+    client.send("POST", f"/api/v1/internal/subscriptions/{subscription}/expire", status=409)
+    wallet = client.data("GET", f"/api/v1/wallets/by-customer/{customer}")["id"]
+    client.send("DELETE", f"/api/v1/wallets/{wallet}", status=409)
+    client.gone(f"/api/v1/wallets/{wallet}?confirm=true")
+    for offering in offerings:
+        client.gone(f"/api/v1/offerings/{offering}")
+    for plan in client.data("GET", "/api/v1/rateplans/search?name="):
+        client.gone(f"/api/v1/rateplans/{plan['id']}")
+    for product in client.data("GET", "/api/v1/products"):
+        client.gone(f"/api/v1/products/{product['id']}")
+    client.gone(f"/api/v1/customers/{customer}")
+    assert client.data("GET", "/api/v1/customers") == client.data("GET", "/api/v1/products") == []
+    client.gone(f"/api/v1/internal/tenants/{tenant}")
+    assert client.send("GET", "/api/v1/internal/tenants?externalId=crm-1", status=200).json() == {"data": []}
 
 
 def a_look_around(client: Client) -> None:

@@ -86,7 +86,9 @@ def test_a_requested_bill_run_is_run_and_its_outcome_recorded(world: World, auto
 
 
 def test_subscriptions_move_on_by_themselves_every_five_minutes(world: World):
-    world.apply(TWO_TENANTS["acme"].replace("startDate: 2026-01-01}", "startDate: 2026-01-01, endDate: 2099-01-01}"))
+    world.apply(
+        TWO_TENANTS["acme"].replace("startDate: 2026-01-01}", "startDate: 2026-01-01, endDate: 2099-01-01}")
+    )
 
     def runs_at(moment: datetime) -> int:
         context = dg.build_schedule_context(

@@ -80,9 +80,9 @@ def usages(draw: st.DrawFn) -> list[Usage]:
 
 
 lines = st.builds(
-    lambda plan, aggregation, free, own, part: (
+    lambda plan, aggregation, free, own, part, cap: (
         plan
-        | {"aggregation": aggregation, "event_field": "user", "included_free": free}
+        | {"aggregation": aggregation, "event_field": "user", "included_free": free, "cap": cap}
         | (own if plan["model"] == "PERCENTAGE" else {})
         | ({"active_start": MID_NOVEMBER} if part and plan["model"] == "FLAT_RATE" else {})
     ),
@@ -92,6 +92,7 @@ lines = st.builds(
     st.fixed_dictionaries({"per_event_fee": fees, "per_event_min": fees, "per_event_max": fees})
     | st.just({}),
     st.booleans(),
+    st.none() | st.decimals("0", "100000", places=9),
 )
 
 

@@ -15,7 +15,7 @@ from domain.pricing import flat_rate, graduated, included_quota, per_unit, perce
 from domain.pricing.tiers import Tier
 from tests.transforms.billing_rows import aggregates, term, terms, used
 from transforms.charges import charge, event_charge, price_columns, tier_breakdown, tier_count
-from transforms.frames import EXACT, QUANTITY
+from transforms.frames import ALLOWANCES, EXACT, METERED_EVENTS, QUANTITY
 from transforms.s01_quota_check import quota_check
 from transforms.s02_rollover import rollover
 from transforms.s04_allowance import allowance
@@ -175,10 +175,14 @@ def test_a_line_is_the_references_charge_after_free_units_rounded_once(
     ]
     frozen = terms(*lines)
     usage = aggregates(*(used(line, str(row[1])) for line, row in zip(lines, rows, strict=True)))
-    free = allowance(usage_aggregates=usage, rollovers=rollover(terms=frozen), terms=frozen)
+    free = allowance(
+        usage_aggregates=usage,
+        rollovers=rollover(terms=frozen, earlier_allowances=ALLOWANCES.empty()),
+        terms=frozen,
+    )
     rated = rate(allowances=free, usage_aggregates=usage, terms=frozen)
     amounts_by_line = dict(rated.select("line_id", "amount").iter_rows())
-    assert quota_check(terms=frozen).height == len(rows)
+    assert quota_check(metered_events=METERED_EVENTS.empty().lazy(), terms=frozen).height == len(rows)
     for line, (_, value, mode, exponent) in zip(lines, rows, strict=True):
         exact = reference(line, max(value - 5, Decimal(0)))
         assert amounts_by_line[line["line_id"]] == round_money(exact, exponent, mode)

@@ -66,7 +66,7 @@ EVERYTHING: dict[str, Any] = {
             "key": "api",
             "name": "Main API",
             "type": "API",
-            "units": ["calls", "bytes"],
+            "units": ["bytes", "calls"],
             "metadata": {
                 "base_path": "/v1",
                 "api_version": "1.0",

@@ -54,7 +54,10 @@ def test_customers_and_issuers_applied_twice_change_nothing_the_second_time(sess
     ("world", "path"),
     [
         ({"customers": [{"id": "bob", "billingEntity": "FR"}]}, "customers[0].billingEntity"),
-        ({"tenant": {"id": "acme", "currency": "EUR", "billingEntity": ISSUER}}, "tenant.billingEntity.baseCurrency"),
+        (
+            {"tenant": {"id": "acme", "currency": "EUR", "billingEntity": ISSUER}},
+            "tenant.billingEntity.baseCurrency",
+        ),
     ],
 )
 def test_an_unknown_issuer_and_other_books_are_refused(

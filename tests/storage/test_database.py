@@ -20,7 +20,7 @@ from storage.database import (
     sqlalchemy_url,
 )
 from storage.repositories.audit import Audit
-from storage.tables import catalog, customers, invoices, operations, tenants  # noqa: F401
+from storage.tables import catalog, customers, invoices, operations, tenants, wallet_grants  # noqa: F401
 from storage.tables.base import Base
 from tests.storage.worlds import ACME, applied
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from transforms.frames import BILLING_TERMS, METERED_EVENTS, QUANTITY, USAGE_AGGREGATES
+from transforms.frames import BILLING_TERMS, METERED_EVENTS, QUANTITY, USAGE_AGGREGATES, WALLET_BALANCES
 
 NOVEMBER = datetime(2023, 11, 1, tzinfo=UTC)
 DECEMBER = datetime(2023, 12, 1, tzinfo=UTC)
@@ -57,6 +57,22 @@ def term(unit: str | None = "api_calls", model: str = "PER_UNIT", **given: Any) 
 
 def terms(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=BILLING_TERMS.schema)
+
+
+def grant(grant_id: str, available: str | int, **given: Any) -> dict[str, Any]:
+    """A WALLET_BALANCES row: cash for anything, for ever."""
+    row: dict[str, Any] = {
+        "month": "2023-11", "tenant_id": "acme", "customer_id": "c1", "currency": "USD", "wallet_id": "w1",
+        "grant_id": grant_id, "burn_order": 0, "kind": "CASH", "available": d(available), "expires_at": None, "units": None,
+    }  # fmt: skip
+    return row | given
+
+
+def wallets(*rows: dict[str, Any]) -> pl.DataFrame:
+    """WALLET_BALANCES, burned in the order given."""
+    return pl.DataFrame(
+        [row | {"burn_order": place} for place, row in enumerate(rows)], schema=WALLET_BALANCES.schema
+    )
 
 
 def tiers(*bands: tuple[Any, ...]) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def test_the_order_of_events_and_terms_changes_no_byte(seed: int) -> None:
     shuffled = [frame.sample(fraction=1, shuffle=True, seed=seed) for frame in (EVENTS, FROZEN)]
     one, other = metered_month(EVENTS, FROZEN), metered_month(*shuffled)
     assert other.equals(one)
-    checks = quota_check(terms=FROZEN)
+    checks = quota_check(metered_events=one.lazy(), terms=FROZEN)
     aggregates = [
         aggregate(metered_events=metered.lazy(), quota_checks=checks, terms=frozen)
         for metered, frozen in ((one, FROZEN), (other, shuffled[1]))

@@ -18,7 +18,11 @@ from transforms.s03_aggregate import aggregate
 
 def aggregated(frozen: pl.DataFrame, *events: dict[str, Any]) -> pl.DataFrame:
     metered = metered_month(validated(*events), frozen)
-    found = aggregate(metered_events=metered.lazy(), quota_checks=quota_check(terms=frozen), terms=frozen)
+    found = aggregate(
+        metered_events=metered.lazy(),
+        quota_checks=quota_check(metered_events=metered.lazy(), terms=frozen),
+        terms=frozen,
+    )
     for rule in USAGE_AGGREGATES.rules:
         assert found.filter(~rule.holds).is_empty(), rule.name
     return found

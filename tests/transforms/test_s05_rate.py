@@ -7,7 +7,7 @@ import pytest
 
 from domain.money import UnknownRounding
 from tests.transforms.billing_rows import MID_NOVEMBER, aggregates, d, term, terms, tiers, unpriced, used
-from transforms.frames import RATED_LINES
+from transforms.frames import ALLOWANCES, RATED_LINES
 from transforms.s02_rollover import rollover
 from transforms.s04_allowance import allowance
 from transforms.s05_rate import rate
@@ -21,7 +21,11 @@ def rated(
     """RATED_LINES of (term, value); a fee's value is ignored."""
     frozen = terms(*(line for line, _ in lines))
     usage = aggregates(*(used(line, value) for line, value in lines if line["unit"]), *extra)
-    free = allowance(usage_aggregates=usage, rollovers=rollover(terms=frozen), terms=frozen)
+    free = allowance(
+        usage_aggregates=usage,
+        rollovers=rollover(terms=frozen, earlier_allowances=ALLOWANCES.empty()),
+        terms=frozen,
+    )
     result = rate(allowances=free, usage_aggregates=usage, terms=frozen)
     assert result.schema == pl.Schema(RATED_LINES.schema)
     return result
@@ -73,7 +77,11 @@ def test_an_unknown_rounding_mode_is_refused() -> None:
 def test_a_unit_not_used_still_has_its_line() -> None:
     frozen = terms(term("a"), term("m", line_order=2, aggregation="MAX"))
     nothing = aggregates()
-    free = allowance(usage_aggregates=nothing, rollovers=rollover(terms=frozen), terms=frozen)
+    free = allowance(
+        usage_aggregates=nothing,
+        rollovers=rollover(terms=frozen, earlier_allowances=ALLOWANCES.empty()),
+        terms=frozen,
+    )
     lines = rate(allowances=free, usage_aggregates=nothing, terms=frozen)
     assert lines.select("unit", "events", "quantity", "amount", "problem").rows() == [
         ("a", 0, d(0), d(0), None),
@@ -166,7 +174,7 @@ def test_bands_are_counted_after_free_units() -> None:
 
 
 def test_charges_in_advance_are_a_problem_of_their_line() -> None:
-    row = one(term(None, flat_amount=d(49), billing_timing="ADVANCE"))
+    row = one(term(billing_timing="ADVANCE"), 5)
     assert (row["line_type"], row["amount"]) == ("UNPRICED", d(0))
     assert row["problem"].startswith("TERMS_NOT_SUPPORTED: Rate cannot honour charges in advance yet: ")
 

@@ -16,7 +16,7 @@ from tests.transforms.billing_rows import (
     unpriced,
     used,
 )
-from transforms.frames import INVOICE_LINES, INVOICES, TABLES
+from transforms.frames import ALLOWANCES, INVOICE_LINES, INVOICES, TABLES
 from transforms.invoice_lines import LinesWithoutInvoice, invoice_lines
 from transforms.pipeline import STAGES, run
 from transforms.s02_rollover import rollover
@@ -34,7 +34,11 @@ def taxed(
 ) -> pl.DataFrame:
     frozen = terms(*(line for line, _ in lines))
     usage = aggregates(*(used(line, value) for line, value in lines if line["unit"]), *extra)
-    free = allowance(usage_aggregates=usage, rollovers=rollover(terms=frozen), terms=frozen)
+    free = allowance(
+        usage_aggregates=usage,
+        rollovers=rollover(terms=frozen, earlier_allowances=ALLOWANCES.empty()),
+        terms=frozen,
+    )
     rated = rate(allowances=free, usage_aggregates=usage, terms=frozen)
     discounted = discount(committed_lines=commit(rated_lines=rated, terms=frozen), terms=frozen)
     return tax(discounted_lines=discounted, terms=frozen)
@@ -42,6 +46,7 @@ def taxed(
 
 def numbered(settlements: pl.DataFrame) -> pl.DataFrame:
     extra = {"number": "INV-2023-0001", "status": "DRAFT", "content_hash": "0"}
+    extra |= {"input_hash": "0", "raw_until": 1, "code_version": "0"}
     return INVOICES.conform(
         settlements.with_columns(**{name: pl.lit(value) for name, value in extra.items()})
     )
@@ -56,14 +61,8 @@ def test_without_rules_the_lines_pass_unchanged() -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"cap": d(100), "cap_behavior": "BLOCK"}, "QuotaCheck cannot honour a hard cap"),
-        ({"cap": d(100), "cap_behavior": "IGNORE"}, "QuotaCheck cannot honour a hard cap"),
-        ({"cap": d(100)}, "QuotaCheck cannot honour a hard cap"),
-        ({"rollover": True}, "Rollover cannot honour unused free units that carry over"),
         ({"billing_timing": "ADVANCE"}, "Rate cannot honour charges in advance"),
         ({"unsupported": "a commitment"}, "Rate cannot honour a commitment"),
-        ({"billing_mode": "PREPAID"}, "Route cannot honour prepaid or hybrid"),
-        ({"billing_mode": "HYBRID"}, "Route cannot honour prepaid or hybrid"),
     ],
 )
 def test_terms_that_cannot_be_billed_yet_hold_their_customer_by_name_and_no_other(

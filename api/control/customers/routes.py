@@ -47,6 +47,9 @@ class CustomerBody(Body):
     )
     billing_entity: str | None = Field(None, description="Who bills it; the default issuer, unless given.")
     metadata: dict[str, Any] | None = Field(None, examples=[{"segment": "smb"}])
+    payment_due_days: int | None = Field(
+        None, description="Days to pay its invoices; the tenant's, unless given.", examples=[14]
+    )
 
 
 def customer_routes(door: Door) -> APIRouter:

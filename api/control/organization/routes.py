@@ -13,7 +13,7 @@ from storage.services.organization import CurrentSettings, Organization
 
 
 class OrganizationBody(Body):
-    """Settings that change; within profile, retentionPolicies, theme and terms, fields that are not sent stay."""
+    """Settings that change; within profile, retentionPolicies, theme, terms and corrections, fields that are not sent stay."""
 
     profile: dict[str, Any] | None = Field(
         None, examples=[{"displayName": "Acme", "supportEmail": "help@acme.example"}]
@@ -33,6 +33,7 @@ class OrganizationBody(Body):
     )
     theme: dict[str, Any] | None = Field(None, examples=[{"mode": "DARK", "primaryColor": "#1A2B3C"}])
     terms: dict[str, Any] | None = Field(None, examples=[{"paymentDueDays": 30}])
+    corrections: dict[str, Any] | None = Field(None, examples=[{"autoApprove": False}])
 
 
 def organization_routes(door: Door) -> APIRouter:

@@ -22,6 +22,7 @@ from api.control.subscriptions.shown import (
     shown_phases,
     shown_preview,
 )
+from domain.money import EXPONENTS, unpadded
 from domain.plan_change import DOWNGRADE, UPGRADE
 from storage.services.dunning import Dunning
 from storage.services.plan_changes import PlanChanges
@@ -207,7 +208,7 @@ def _changed(tx: Tx, subscription: str, sent: dict[str, Any], direction: str) ->
 
 def _wallet_balance(tx: Tx, customer: str, currency: str) -> Decimal | None:
     try:
-        return Wallets(tx).of_customer(customer, currency).balance
+        return unpadded(Wallets(tx).of_customer(customer, currency).balance, EXPONENTS[currency])
     except WalletNotFound:
         return None
 

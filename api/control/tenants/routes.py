@@ -16,9 +16,9 @@ from storage.tenancy import Tx
 
 SORTS = {"createdAt": TenantRow.created_at, "name": TenantRow.name, "id": TenantRow.id}
 
-BARE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {"schema": {"type": "object", "required": ["data"]}}}}
-}
+_LIST = {"type": "array", "items": {"$ref": "#/components/schemas/Tenant"}}
+_BARE = {"type": "object", "required": ["data"], "properties": {"data": _LIST, "success": False}}
+BARE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"schema": _BARE}}}}
 """The answer without the envelope, as the API reference shows it."""
 
 

@@ -11,7 +11,7 @@ from api.control.bodies import Body
 from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
 from domain.money import EXPONENTS, unpadded
 from storage.services.wallets import Wallets
-from storage.tables.money import WalletRow, WalletTransactionRow
+from storage.tables.money import WalletEntryRow, WalletRow, WalletTransactionRow
 from storage.tenancy import Tx
 
 
@@ -52,6 +52,9 @@ class DebitBody(Body):
         None, description="Which money goes first: WATERFALL.", examples=["WATERFALL"]
     )
     idempotency_key: str | None = Field(None, description="The same key is carried out once, for ever.")
+    unit: str | None = Field(
+        None, description="The unit it is spent on: grants restricted to it may pay.", examples=["api_calls"]
+    )
     description: str | None = None
 
 
@@ -63,7 +66,7 @@ def wallet_routes(door: Door) -> APIRouter:
     @router.post("", status_code=201)
     def create(body: WalletBody, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
         """Open a customer's wallet in a currency; 409 if there is one."""
-        return call.write(lambda tx: _shown(Wallets(tx).create(body.sent())), status=201)
+        return call.write(lambda tx: _shown(tx, Wallets(tx).create(body.sent())), status=201)
 
     @router.get("")
     def listing(
@@ -75,7 +78,7 @@ def wallet_routes(door: Door) -> APIRouter:
 
         def work(tx: Tx, query: PageQuery) -> Page:
             rows, total, following = Wallets(tx).page(query, customer_id=customer_id, currency=currency)
-            return Page([_shown(row) for row in rows], total, following)
+            return Page([_shown(tx, row) for row in rows], total, following)
 
         return call.listing(work)
 
@@ -86,19 +89,19 @@ def wallet_routes(door: Door) -> APIRouter:
         currency: str | None = None,
     ) -> Response:
         """The customer's wallet in its own currency, or in the one asked for; 404 if there is none."""
-        return call.read(lambda tx: _shown(Wallets(tx).of_customer(customer_id, currency)))
+        return call.read(lambda tx: _shown(tx, Wallets(tx).of_customer(customer_id, currency)))
 
     @router.get("/{wallet_id}")
     def get(wallet_id: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
         """One wallet, archived or not."""
-        return call.read(lambda tx: _shown(Wallets(tx).get(wallet_id)))
+        return call.read(lambda tx: _shown(tx, Wallets(tx).get(wallet_id)))
 
     @router.patch("/{wallet_id}")
     def edit(
         wallet_id: str, body: WalletEdit, call: Annotated[Call, Depends(door.write(Area.BILLING))]
     ) -> Response:
         """Change when and how it is refilled."""
-        return call.write(lambda tx: _shown(Wallets(tx).edit(wallet_id, body.sent(), call.expect)))
+        return call.write(lambda tx: _shown(tx, Wallets(tx).edit(wallet_id, body.sent(), call.expect)))
 
     @router.delete("/{wallet_id}", status_code=204)
     def archive(
@@ -146,7 +149,9 @@ def _money(router: APIRouter, door: Door) -> None:
         return call.listing(work)
 
 
-def _shown(row: WalletRow) -> dict[str, Any]:
+def _shown(tx: Tx, row: WalletRow) -> dict[str, Any]:
+    held = Wallets(tx).held(row.id)
+
     def money(amount: Decimal | None) -> Decimal | None:
         return None if amount is None else unpadded(amount, EXPONENTS[row.currency])
 
@@ -157,6 +162,8 @@ def _shown(row: WalletRow) -> dict[str, Any]:
             "currency": row.currency,
             "kind": row.kind,
             "balance": money(row.balance),
+            "held": money(held),
+            "available": money(row.balance - held),
             "department_wallets": [],
             "auto_topup_enabled": row.auto_topup_enabled,
             "auto_topup_amount": money(row.auto_topup_amount),
@@ -181,7 +188,7 @@ def _booked(tx: Tx, row: WalletTransactionRow) -> dict[str, Any]:
     }
 
 
-def _transaction(row: WalletTransactionRow, currency: str, entries: dict[str, Decimal]) -> dict[str, Any]:
+def _transaction(row: WalletTransactionRow, currency: str, entries: list[WalletEntryRow]) -> dict[str, Any]:
     places = EXPONENTS[currency]
     return camel(
         {
@@ -192,13 +199,17 @@ def _transaction(row: WalletTransactionRow, currency: str, entries: dict[str, De
             "amount": unpadded(row.amount, places),
             "currency": currency,
             "balance_after": unpadded(row.balance_after, places),
-            "entries": [
-                camel({"account": account, "amount": unpadded(amount, places)})
-                for account, amount in entries.items()
-            ],
+            "unit": row.unit,
+            "invoice_id": row.invoice_id,
+            "entries": [_entry(entry, places) for entry in entries],
             "description": row.description,
             "idempotency_key": row.idempotency_key,
             "actor": row.actor,
             "at": row.at,
         }
     )
+
+
+def _entry(entry: WalletEntryRow, places: int) -> dict[str, Any]:
+    shown = camel({"account": entry.account, "amount": unpadded(entry.amount, places)})
+    return shown | ({"grantId": entry.grant_id} if entry.grant_id else {})

@@ -87,8 +87,16 @@ def _customers() -> None:
     op.create_index(
         "ix_invoices_tenant_id_customer_id_status", "invoices", ["tenant_id", "customer_id", "status"]
     )
-    for name in ("name", "email", "created_at", "status"):
+    for name in ("email", "status"):
         op.create_index(f"ix_customers_tenant_id_{name}_id", "customers", ["tenant_id", name, "id"])
+    for name in ("name", "created_at"):
+        op.create_index(
+            f"ix_customers_tenant_id_{name}_id",
+            "customers",
+            ["tenant_id", name, "id"],
+            postgresql_include=["archived_at"],
+        )
+    op.create_index("ix_customers_in_use", "customers", ["tenant_id"], postgresql_where=_IN_USE)
 
 
 def _teams() -> None:

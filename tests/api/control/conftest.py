@@ -21,13 +21,14 @@ from storage.repositories.keys import sha256_of
 from storage.secret_files import operator_token
 from storage.tables.doors import OperatorKeyRow
 from storage.tables.tenants import BillingEntityRow, TenantRow
+from tests.api.control.documented import Document
 
 TENANTS = ("acme", "rival")
 
 
 class Api:
     """Requests to the door as the installation's owner or, with `role`, with an operator key of that role. `tenant` "" sends no
-    X-Tenant-Id. Further keywords are headers: `if_match='"1"'`. Answers are httpx responses."""
+    X-Tenant-Id. Further keywords are headers: `if_match='"1"'`. Answers are httpx responses, each as the API's document says."""
 
     def __init__(self, app: FastAPI, client: TestClient, root: str, database_url: str) -> None:
         self.app = app
@@ -35,6 +36,7 @@ class Api:
         self.database_url = database_url
         self.root = root
         self._keys: dict[tuple[str, str], str] = {}
+        self._document = Document(app)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.send("GET", path, **options)
@@ -71,8 +73,12 @@ class Api:
         sent |= {"X-Tenant-Id": tenant} if tenant else {}
         if content is not None:
             sent.setdefault("Content-Type", "application/json")
-            return self.client.request(method, path, content=content, headers=sent)
-        return self.client.request(method, path, json=json, headers=sent)
+            answer = self.client.request(method, path, content=content, headers=sent)
+        else:
+            answer = self.client.request(method, path, json=json, headers=sent)
+        complaint = self._document.complaint(method, path.split("?")[0], answer)
+        assert complaint is None, f"{method} {path}: {complaint}\n{answer.text[:2000]}"
+        return answer
 
     def made(self, path: str, json: Any = None, **options: Any) -> Any:
         """The data of something made by POST; fails unless it was."""

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from storage.database import session_scope
+from storage.tables.corrections import ReplayRow
 from storage.tables.invoices import InvoiceRow
 from tests.api.control.conftest import Api
 
@@ -98,6 +99,11 @@ def _payment_method(world: World) -> str:
     return world.made("/api/v1/payment-methods", body)
 
 
+def _hold(world: World) -> str:
+    world.api.made(f"/api/v1/wallets/{world['/api/v1/wallets']}/top-up", {"amount": 5}, tenant=world.tenant)
+    return world.made("/v1/wallets/holds", {"customer_id": world["/api/v1/customers"], "amount": 1})
+
+
 def _invoice(world: World) -> str:
     zero = dict.fromkeys(("subtotal", "discount", "tax", "total", "wallet_amount", "amount_due"), Decimal(0))
     about = {
@@ -119,6 +125,32 @@ def _invoice(world: World) -> str:
     return about["id"]
 
 
+def _credit_note(world: World) -> str:
+    lines = [{"description": "Workshop", "amount": 90}]
+    body = {"customerId": world["/api/v1/customers"], "lines": lines}
+    invoice = world.made("/api/v1/invoices", body)
+    world.api.made(f"/api/v1/invoices/{invoice}/finalize", tenant=world.tenant)
+    return world.made("/api/v1/credit-notes", {"invoiceId": invoice, "amount": 9, "reason": "GOODWILL"})
+
+
+def _replay(world: World) -> str:
+    about = {
+        "tenant_id": world.tenant,
+        "id": f"rpy_{secrets.token_hex(8)}",
+        "month": "2023-11",
+        "source": "REPLAY",
+    }
+    rest = {
+        "status": "PROPOSED",
+        "content_hash": secrets.token_hex(32),
+        "code_version": "0",
+        "differences": [],
+    }
+    with session_scope(world.api.database_url) as session:
+        session.execute(insert(ReplayRow), {**about, **rest})
+    return about["id"]
+
+
 MAKERS: dict[str, Maker] = {
     "/api/v1/customers": _plain("/api/v1/customers", **CUSTOMER),
     "/api/v1/metrics": _plain("/api/v1/metrics", key="calls", name="Calls", aggregationType="COUNT"),
@@ -134,6 +166,7 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/coupons": _plain("/api/v1/coupons", code="WELCOME", **COUPON),
     "/api/v1/wallets": _of_customer("/api/v1/wallets", currency="USD"),
     "/api/v1/wallets/by-customer": lambda world: (world["/api/v1/wallets"], world["/api/v1/customers"])[1],
+    "/v1/wallets/holds": _hold,
     "/api/v1/payment-gateways": _plain("/api/v1/payment-gateways", **GATEWAY),
     "/api/v1/payment-methods": _payment_method,
     "/api/v1/payment-methods/by-customer": lambda world: (
@@ -150,6 +183,8 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/apps": _of_customer("/api/v1/apps", name="Shop"),
     "/api/v1/agents": _of_customer("/api/v1/agents", name="Helper", agentType="CLAUDE"),
     "/api/v1/invoices": _invoice,
+    "/api/v1/credit-notes": _credit_note,
+    "/api/v1/replays": _replay,
     "/api/v1/bill-runs": _plain("/api/v1/bill-runs", **MONTH),
     "/api/v1/tax-rates": _plain("/api/v1/tax-rates", **TAX_RATE),
     "/api/v1/fx-rates": _plain("/api/v1/fx-rates", **FX_RATE),

@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import text
+
 from api.control.openapi import operations
 from api.control.roles import ROLES, Area, may
-from tests.api.control.conftest import Api
+from api.control.shapes.table import ROUTES, shape_of
+from storage.database import session_scope
+from tests.api.control.conftest import Api, problem
 from tests.api.control.examples import MAKERS, NO_TENANTS_OWN, World
 
 PUBLIC = {
@@ -16,6 +20,7 @@ PUBLIC = {
     "/oauth/token",
     "/oauth/revoke",
     "/.well-known/jwks.json",
+    "/.well-known/evidence-keys.json",
     "/internal/v1/auth/token-check",
 }
 """What asks for no operator key; each for a reason: watched by machines, or it checks another credential itself."""
@@ -24,6 +29,17 @@ PARAMETER = re.compile(r"\{[^}]+\}")
 
 def every_operation(api: Api) -> Iterator[tuple[str, str, dict[str, Any]]]:
     return operations(api.app.openapi())
+
+
+def everything_of(api: Api, tenant: str) -> dict[str, str]:
+    """Table to a hash of the tenant's rows."""
+    tables = "SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id' AND table_schema = 'public'"
+    rows = "SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {} t WHERE tenant_id = :tenant"
+    with session_scope(api.database_url) as session:
+        names = sorted(session.scalars(text(tables)))
+        return {
+            name: str(session.scalar(text(rows.format(f'"{name}"')), {"tenant": tenant})) for name in names
+        }
 
 
 def body_of(operation: dict[str, Any]) -> Any:
@@ -53,13 +69,18 @@ def test_every_role_gets_exactly_what_the_table_gives_it(api: Api) -> None:
     assert wrong == []
 
 
-def test_nobody_gets_in_without_a_key(api: Api) -> None:
+def test_nobody_gets_in_without_a_key_of_this_tenants_operators(api: Api) -> None:
+    customers = api.made("/api/v1/api-keys", {"name": "k", "environment": "live"})["secret"]
+    rivals = api.key("rival", "OWNER")
     wrong = []
     for path, method, operation in every_operation(api):
-        if "x-right" in operation:
-            answer = api.send(method.upper(), PARAMETER.sub("nothing", path), {}, token="")
-            if answer.status_code != 401 or answer.json()["code"] != "UNAUTHORIZED":
-                wrong.append((method, path, answer.status_code))
+        if "x-right" not in operation:
+            continue
+        for token, status in (("", 401), ("afo_made_up", 401), (customers, 401), (rivals, 403)):
+            answer = api.send(method.upper(), PARAMETER.sub("nothing", path), {}, token=token)
+            code = {401: "UNAUTHORIZED", 403: "FORBIDDEN"}[status]
+            if (answer.status_code, answer.json().get("code")) != (status, code):
+                wrong.append((method, path, token[:8], answer.status_code))
     assert wrong == []
 
 
@@ -70,6 +91,9 @@ def test_every_id_has_an_example(api: Api) -> None:
 
 def test_a_strangers_id_looks_like_one_that_does_not_exist(api: Api) -> None:
     rival, wrong = World(api, "rival"), []
+    for prefix in MAKERS:
+        assert rival[prefix]
+    before = everything_of(api, "rival")
     for path, method, operation in every_operation(api):
         prefix = PARAMETER.split(path)[0].rstrip("/")
         if "{" not in path or prefix not in MAKERS:
@@ -86,6 +110,12 @@ def test_a_strangers_id_looks_like_one_that_does_not_exist(api: Api) -> None:
         if found.status_code != 404 and (found.status_code != 422 or told[0] != told[1]):
             wrong.append((method, theirs, told))
     assert wrong == []
+    assert everything_of(api, "rival") == before
+
+
+def test_a_strangers_metric_cannot_be_put_to_ones_own_product(api: Api) -> None:
+    mine, theirs = World(api, "acme")["/api/v1/products"], World(api, "rival")["/api/v1/metrics"]
+    problem(api.post(f"/api/v1/products/{mine}/metrics/{theirs}"), 404)
 
 
 def test_lists_show_no_strangers_things(api: Api) -> None:
@@ -96,3 +126,13 @@ def test_lists_show_no_strangers_things(api: Api) -> None:
             answer = api.get(path)
             assert answer.status_code == 200, (path, answer.text)
             assert not any(f'"{each}"' in answer.text for each in ids if len(each) > 8), path
+
+
+def test_every_answer_has_a_documented_shape(api: Api) -> None:
+    found = {
+        f"{method} {path}": shape_of(method, path)
+        for path, method, each in every_operation(api)
+        if "x-right" in each
+    }
+    assert [name for name, shape in found.items() if shape is None] == []
+    assert ROUTES.keys() - found.keys() == set()

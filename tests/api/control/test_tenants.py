@@ -101,6 +101,7 @@ def test_settings_are_those_usual_until_somebody_changes_them(api: Api) -> None:
         "retentionPolicies": {},
         "theme": {},
         "terms": {},
+        "corrections": {},
         "revision": 1,
         "updatedAt": None,
     }

@@ -1,0 +1,1 @@
+"""Replays of closed months and the corrections they propose. Keep out: finding differences (storage)."""

@@ -1,0 +1,45 @@
+"""What a customer's invoice would be now. Put here: running the pipeline on the lake as it is, writing nothing. Keep out: the pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+from sqlalchemy.orm import Session
+
+from storage.earlier import earlier_allowances
+from storage.lake import Lake, Scope
+from storage.repositories.terms import frozen_terms
+from storage.repositories.wallet_billing import frozen_balances
+from transforms import pipeline
+from transforms.frames import BILLING_TERMS, WALLET_BALANCES
+from transforms.meter import meter
+from transforms.s02_rollover import earlier_months, rollover
+from transforms.terms import due
+
+
+def invoice_preview(
+    session: Session, lake: Lake, tenant_id: str, customer_id: str, month: str
+) -> dict[str, Any]:
+    """`settlements` and `lines` (rows of SETTLEMENTS and ROUTED_LINES) of the month, by the ten stages that bill it. Held lines say
+    why. Raises NotAMonth, and what the stages raise."""
+    rows = frozen_terms(session, month=month, tenants=[tenant_id], customers=[customer_id])
+    terms = pl.DataFrame(rows, schema=BILLING_TERMS.schema)
+    if terms.is_empty():
+        return {"settlements": [], "lines": []}
+    scope = Scope(tenants=(tenant_id,), customers=(customer_id,))
+    used = pl.col("occurred_at").is_between(
+        terms["active_start"].min(), terms["active_end"].max(), closed="left"
+    )
+    events = lake.scan("validated_events", scope).filter(used)
+    earlier = earlier_allowances(lake, scope, earlier_months(terms))
+    carried = rollover(terms=due(terms), earlier_allowances=earlier)
+    metered = meter(validated_events=events, terms=terms, month=month, rollovers=carried)
+    balances = frozen_balances(session, month=month, tenants=[tenant_id], customers=[customer_id])
+    made = pipeline.run(
+        metered_events=metered.lazy(),
+        terms=terms,
+        earlier_allowances=earlier,
+        wallet_balances=pl.DataFrame(balances, schema=WALLET_BALANCES.schema),
+    )
+    return {"settlements": made["settlements"].to_dicts(), "lines": made["routed_lines"].to_dicts()}

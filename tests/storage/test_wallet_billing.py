@@ -1,0 +1,151 @@
+"""What invoices take from wallets: booked with the draft, replaced with it, given back when it is void."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from storage.database import session_scope
+from storage.lake import Scope
+from storage.repositories.invoice_states import InvoiceStates
+from storage.repositories.invoices import settle
+from storage.repositories.terms import frozen_terms
+from storage.repositories.wallet_billing import PaymentsDiffer, WalletMoved, frozen_balances
+from storage.services.wallet_grants import Grants
+from storage.services.wallets import Wallets
+from storage.tenancy import tenant_tx
+from tests.storage.test_invoices import line, settlement
+from tests.storage.worlds import acme, applied
+
+D = Decimal
+MONTH = "2023-11"
+THEN = datetime(2023, 11, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def wallet(engine: Engine) -> str:
+    with session_scope(engine) as session:
+        applied(session, acme())
+    with tenant_tx(engine, "acme", at=THEN) as tx:
+        return Wallets(tx).create({"customerId": "ann", "initialBalance": "30"}).id
+
+
+def grants(engine: Engine) -> dict[str, Decimal]:
+    with session_scope(engine) as session:
+        return {row["grant_id"]: row["available"] for row in frozen_balances(session, month=MONTH)}
+
+
+def bill(engine: Engine, total: str, **parts: str) -> None:
+    paid = sum((D(each) for each in parts.values()), D(0))
+    payments = [{"grant_id": grant, "amount": D(amount)} for grant, amount in parts.items()]
+    sums = {"wallet_amount": paid, "amount_due": D(total) - paid}
+    with session_scope(engine) as session:
+        settle(
+            session,
+            [settlement("ann", total, **sums)],
+            [line("ann", total, wallet_amount=paid, wallet_payments=payments)],
+            scope=Scope(MONTH),
+        )
+
+
+def balance(engine: Engine, wallet: str) -> Decimal:
+    with tenant_tx(engine, "acme", at=THEN) as tx:
+        return Wallets(tx).get(wallet).balance
+
+
+def kinds(engine: Engine) -> list[str]:
+    with session_scope(engine) as session:
+        query = text("SELECT kind FROM wallet_transactions WHERE invoice_id IS NOT NULL ORDER BY seq")
+        assert session.execute(text("SELECT sum(amount) FROM wallet_entries")).scalar_one() == 0
+        return list(session.scalars(query))
+
+
+def test_a_draft_is_paid_once_however_often_it_is_billed(engine: Engine, wallet: str) -> None:
+    (cash,) = grants(engine)
+    for _ in range(3):
+        bill(engine, "12", **{cash: "12"})
+        assert grants(engine) == {cash: D(30)}
+    assert (balance(engine, wallet), kinds(engine)) == (D(18), ["INVOICE"])
+
+
+def test_a_draft_that_comes_to_something_else_replaces_its_payment(engine: Engine, wallet: str) -> None:
+    (cash,) = grants(engine)
+    for total in ("12", "30", "5"):
+        bill(engine, total, **{cash: total})
+    assert balance(engine, wallet) == D(25)
+    assert kinds(engine) == ["INVOICE", *["INVOICE_TAKEN_BACK", "INVOICE"] * 2]
+
+
+def test_a_draft_nobody_settles_any_more_gives_its_payment_back(engine: Engine, wallet: str) -> None:
+    (cash,) = grants(engine)
+    bill(engine, "12", **{cash: "12"})
+    with session_scope(engine) as session:
+        settle(session, [], [], scope=Scope(MONTH))
+    assert balance(engine, wallet) == D(30)
+
+
+def test_a_void_invoice_gives_its_payment_back_and_an_issued_one_keeps_its_own(
+    engine: Engine, wallet: str
+) -> None:
+    (cash,) = grants(engine)
+    bill(engine, "12", **{cash: "12"})
+    with session_scope(engine) as session:
+        InvoiceStates(session, "acme").finalize("inv_ann")
+    assert grants(engine) == {cash: D(12)}
+    bill(engine, "20", **{cash: "12"})
+    assert balance(engine, wallet) == D(18)
+    with session_scope(engine) as session:
+        InvoiceStates(session, "acme").void("inv_ann", "wrong")
+    assert (balance(engine, wallet), grants(engine)) == (D(30), {cash: D(30)})
+
+
+def test_breakage_of_what_usage_had_paid_for_before_is_taken_back(engine: Engine, wallet: str) -> None:
+    with tenant_tx(engine, "acme", at=THEN) as tx:
+        sent = {"type": "PROMOTIONAL", "amount": "10", "expiresAt": "2023-12-01T00:00:00Z"}
+        promo = Grants(tx).create(wallet, sent).id
+    with tenant_tx(engine, "acme", at=datetime(2023, 12, 2, tzinfo=UTC)) as tx:
+        assert Wallets(tx).get(wallet).balance == 30
+    for _ in range(2):
+        assert grants(engine)[promo] == D(10)
+        bill(engine, "7", **{promo: "7"})
+    assert kinds(engine) == ["BREAKAGE_TAKEN_BACK", "INVOICE"]
+    with tenant_tx(engine, "acme", at=datetime(2023, 12, 2, tzinfo=UTC)) as tx:
+        sums = Grants(tx).summary(wallet)["waterfall"]["PROMOTIONAL"]
+        assert (sums["burned"], sums["breakage"], sums["remaining"]) == (7, 3, 0)
+
+
+def test_other_money_stands_in_for_what_was_spent_meanwhile_and_none_stops_the_run(
+    engine: Engine, wallet: str
+) -> None:
+    (cash,) = grants(engine)
+    with tenant_tx(engine, "acme", at=THEN) as tx:
+        Wallets(tx).debit({"customer_id": "ann", "amount": "25"})
+        Wallets(tx).top_up(wallet, {"amount": "10"})
+    bill(engine, "12", **{cash: "12"})
+    assert balance(engine, wallet) == D(3)
+    with pytest.raises(WalletMoved, match="4 USD are missing for invoice inv_ann"):
+        bill(engine, "19", **{cash: "19"})
+    assert balance(engine, wallet) == D(3)
+
+
+def test_lines_and_settlement_must_agree(engine: Engine, wallet: str) -> None:
+    with session_scope(engine) as session, pytest.raises(PaymentsDiffer):
+        sums: dict[str, Any] = {"wallet_amount": D(5), "amount_due": D(5)}
+        settle(session, [settlement("ann", **sums)], [line("ann")], scope=Scope(MONTH))
+
+
+def test_a_customer_with_bonus_units_is_held_by_name_while_they_are_good(engine: Engine, wallet: str) -> None:
+    def unsupported() -> set[tuple[str, str | None]]:
+        with session_scope(engine) as session:
+            rows = frozen_terms(session, month=MONTH, customers=["ann"])
+        return {(row["unit"], row["unsupported"]) for row in rows if row["unsupported"]}
+
+    assert unsupported() == set()
+    with tenant_tx(engine, "acme", at=THEN) as tx:
+        sent = {"type": "BONUS_UNITS", "amount": "100", "unit": "calls", "expiresAt": "2023-11-19T00:00:00Z"}
+        Grants(tx).create(wallet, sent)
+    assert unsupported() == {("calls", "bonus units in the wallet")}
