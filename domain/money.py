@@ -14,6 +14,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
+from fractions import Fraction
 
 from domain.errors import PermanentFailure
 
@@ -81,6 +82,17 @@ def round_money(amount: Decimal, exponent: int, mode: str = "HALF_EVEN") -> Deci
     if mode not in ROUNDING_MODES:
         raise UnknownRounding(mode)
     return amount.quantize(Decimal(1).scaleb(-exponent), rounding=ROUNDING_MODES[mode], context=_ROUNDING)
+
+
+def round_fraction(amount: Fraction, exponent: int, mode: str = "HALF_EVEN") -> Decimal:
+    """The same for a ratio, which may have no end as a decimal. Raises `UnknownRounding`."""
+    if mode not in ROUNDING_MODES:
+        raise UnknownRounding(mode)
+    units = amount * 10**exponent
+    whole = round(abs(units))  # half to even
+    if mode == "HALF_UP" and abs(units) - int(abs(units)) == Fraction(1, 2):
+        whole = int(abs(units)) + 1
+    return Decimal(whole if units >= 0 else -whole).scaleb(-exponent, context=EXACT)
 
 
 def unpadded(amount: Decimal, places: int = 0) -> Decimal:

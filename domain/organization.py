@@ -160,7 +160,7 @@ def _terms(fields: Fields) -> dict[str, Any]:
 
 def _corrections(fields: Fields) -> dict[str, Any]:
     """autoApprove: what a billing run finds different from issued invoices is posted without anybody looking at it."""
-    return {"autoApprove": fields.flag("autoApprove")}
+    return {"autoApprove": fields.flag("autoApprove") if fields.has("autoApprove") else None}
 
 
 def _rates(fields: Fields, default_currency: str) -> list[CostRate]:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+from domain.commitment import Committed, commitment_lines, committed, whole_periods
 from domain.money import currency_exponent, prorate
 from domain.period import (
     Period,
@@ -41,12 +42,15 @@ class PlanTerms:
     currency: str
     items: tuple[Mapping[str, Any], ...]
     units: tuple[str, ...]
+    commitment: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
     """A subscription as billing needs it, for a stretch of time with one offering and plan version, paid for or on trial.
 
+    earlier_ends: when the subscription's stretches before this one ended; a period may hold several.
+    pieces: when the same agreement was in force, this stretch among them; none: in this stretch only.
     earlier_ends: when the subscription's stretches before this one ended; a period may hold several. opens: it is the first that
     is paid for, so that a setup fee is due.
     """
@@ -63,6 +67,7 @@ class Contract:
     rounding: str
     terms: PlanTerms
     earlier_ends: tuple[datetime, ...] = ()
+    pieces: tuple[tuple[datetime, datetime | None], ...] = ()
     opens: bool = True
     escrow: str | None = None
 
@@ -82,6 +87,11 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
         "maximum_spend": None,
         "coupons": [],
         "tax_code": None,
+        "tax": None,
+        "price_currency": None,
+        "fx_rate": None,
+        "commitment": None,
+        "problem": None,
         **dict.fromkeys(_OF_SOME_LINES),
         **plan_columns(content),
     }
@@ -100,14 +110,20 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
     if content.get("setupFee") is not None:
         fee = _fee(content, "SETUP_FEE", "setup fee", content["setupFee"])
         items.insert(0, {**shared, **fee, "line_order": SETUP_FEE_ORDER})
+    agreed = content.get("commitment")
+    items += _commitment_items(shared, content, len(items)) if agreed else []
     units = tuple(price["unit"] for price in content["prices"])
-    return PlanTerms(plan, version, content["currency"], tuple(items), units)
+    return PlanTerms(plan, version, content["currency"], tuple(items), units, agreed)
 
 
 def free_terms(terms: PlanTerms) -> PlanTerms:
     """The terms on trial: the same lines, metered and visible, at a price of nothing."""
-    items = (item for item in terms.items if item["kind"] != "SETUP_FEE" and item["dimension_value"] is None)
-    return replace(terms, items=tuple({**item, **_free(item)} for item in items))
+    items = (
+        item
+        for item in terms.items
+        if item["kind"] not in ("SETUP_FEE", "COMMITMENT") and item["dimension_value"] is None
+    )
+    return replace(terms, items=tuple({**item, **_free(item)} for item in items), commitment=None)
 
 
 def unbillable_terms(terms: PlanTerms, what: str) -> PlanTerms:
@@ -173,7 +189,9 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "escrow": contract.escrow,
     }
     rows = []
-    for item in _items(contract, period, live, due=due):
+    stands = _committed(contract, period, live)
+    of_period |= stands
+    for item in _items(contract, period, live, stands, due=due):
         line: dict[str, Any] = {
             "line_id": _line_of(contract, period, item),
             "line_order": item["line_order"] + earlier * _BEHIND,
@@ -188,11 +206,38 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
     return rows
 
 
-def _items(contract: Contract, period: Period, live: Period, *, due: bool) -> Iterator[Mapping[str, Any]]:
+def _committed(contract: Contract, period: Period, live: Period) -> dict[str, Any]:
+    agreed = contract.terms.commitment
+    if agreed is None:
+        return {"commitment": None}
+    if not whole_periods(agreed, contract.schedule):
+        what = f"a commitment of {agreed['termMonths']} months in a {contract.schedule.cycle} billing cycle"
+        return {"commitment": None, "unsupported": what}
+    pieces = contract.pieces or ((contract.starts_at, contract.ends_at),)
+    return {"commitment": committed(agreed, contract.schedule, period, live, pieces).as_text()}
+
+
+def _has_line(model: str, stands: Mapping[str, Any], contract: Contract, period: Period) -> bool:
+    """Whether the period has this line of the commitment; where a pause splits it, only its first stretch has any."""
+    if stands["commitment"] is None:
+        return False
+    agreed = Committed.from_text(stands["commitment"])
+    split = any(
+        start < contract.starts_at and (end or start) > period.start for start, end in contract.pieces
+    )
+    return agreed.asks_for(model) and (agreed.type == "MONTHLY" or not split)
+
+
+def _items(
+    contract: Contract, period: Period, live: Period, stands: Mapping[str, Any], *, due: bool
+) -> Iterator[Mapping[str, Any]]:
     """The plan's items as they stand on the bill of a period; of another month's, only what usage needs to know."""
     for item in contract.terms.items:
         if item["kind"] == "USAGE":
             yield item
+        elif item["kind"] == "COMMITMENT":
+            if due and _has_line(item["model"], stands, contract, period):
+                yield item
         elif due:
             times = {"starts_at": contract.starts_at, "ends_at": contract.ends_at, "opens": contract.opens}
             lines = fees_of_period(item, contract.schedule, period, live, **times)  # type: ignore[arg-type]
@@ -205,6 +250,8 @@ def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str
     """The id of an item's line in a period. The first stretch of a period keeps the line's plain id, so that a change leaves what
     is billed before it alone."""
     name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
+    if item["kind"] == "COMMITMENT":
+        name = f"{name}:{item['model']}"
     if item["dimension_value"] is not None:
         name = f"{name}={item['dimension_value']}"
     if any(end > period.start for end in contract.earlier_ends):
@@ -253,6 +300,21 @@ def _fee(content: Mapping[str, Any], kind: str, what: str, amount: str) -> dict[
         "included_free": Decimal(0),
         **dict.fromkeys(_USAGE_ONLY),
     }
+
+
+def _commitment_items(
+    shared: Mapping[str, Any], content: Mapping[str, Any], behind: int
+) -> list[dict[str, Any]]:
+    """A line for each thing a commitment may add or take; Commit says how much."""
+    return [
+        {
+            **shared,
+            **_fee(content, "COMMITMENT", says, "0"),
+            "model": kind,
+            "line_order": behind + 1 + place,
+        }
+        for place, (kind, says) in enumerate(commitment_lines(content["commitment"]))
+    ]
 
 
 def _plan_name(name: str) -> str:

@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-_NOT_HONOURED = {
-    "commitment": "a commitment",
-}  # fmt: skip
-
 
 def plan_columns(content: Mapping[str, Any]) -> dict[str, Any]:
     """What a version's content (see RatePlan.content) says of every line. unsupported: terms no column holds, for people."""
     return {
+        "tax_code": content.get("taxCategory"),
         "minimum_spend": _decimal(content.get("minimumSpend")),
         "maximum_spend": _decimal(content.get("maximumSpend")),
         "unsupported": ", ".join(_not_honoured(content)) or None,
@@ -22,7 +19,6 @@ def plan_columns(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _not_honoured(content: Mapping[str, Any]) -> Iterator[str]:
-    yield from (what for name, what in _NOT_HONOURED.items() if content.get(name))
     bounds = ("minimumSpend", "maximumSpend", "commitment")
     if content.get("baseFeeTiming") == "ADVANCE" and any(content.get(name) for name in bounds):
         yield "a base fee in advance with a minimum, a maximum or committed spend"
@@ -42,6 +38,7 @@ def price_columns(price: Mapping[str, Any]) -> dict[str, Any]:
         "rollover_cap": _decimal(rollover.get("cap")),
         "billing_timing": price.get("billingTiming", "ARREARS"),
         **(own if moving else {}),
+        **({"tax_code": price["taxCategory"]} if price.get("taxCategory") else {}),
     }
 
 

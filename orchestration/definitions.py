@@ -9,6 +9,7 @@ from assets.committed_lines import committed_lines
 from assets.discounted_lines import discounted_lines
 from assets.gated_events import gated_events
 from assets.invoice_lines import invoice_lines
+from assets.invoice_taxes import invoice_taxes
 from assets.invoices import invoices
 from assets.metered_events import metered_events
 from assets.quota_checks import quota_checks
@@ -32,6 +33,7 @@ from orchestration.sensors import SENSORS
 ASSETS = [
     raw_events, gated_events, billing_terms, metered_events, quota_checks, rollovers, usage_aggregates, allowances,
     rated_lines, committed_lines, discounted_lines, taxed_lines, routed_lines, settlements, invoices, invoice_lines,
+    invoice_taxes,
     access_snapshot, wallet_balances, replay, reconciliation,
 ]  # fmt: skip
 

@@ -28,6 +28,7 @@ from storage.repositories.coupons import CouponRepository
 from storage.repositories.customers import Customers
 from storage.repositories.keys import ApiKeys, IssuedKey
 from storage.repositories.subscriptions import Subscriptions
+from storage.repositories.taxes import TaxRates
 from storage.repositories.units import lock_catalog
 from storage.sealed import Seal
 from storage.services.applied_coupons import apply_coupons, redeemed_otherwise
@@ -47,6 +48,8 @@ from storage.services.applied_people import (
     with_people,
 )
 from storage.services.applied_subscriptions import change_ends, settled, start_subscriptions
+from storage.services.applied_taxes import taxed_otherwise
+from storage.services.tax_rates import lock_tax_rates
 
 CREATE, CHANGE, UNCHANGED = "create", "change", "unchanged"
 T = TypeVar("T")
@@ -115,6 +118,7 @@ def plan_changes(session: Session, asked: Catalog) -> Plan:
         problems += of_archived_customers(session, asked, stored)
         problems += archived_identifiers(session, asked, stored)
         problems += redeemed_otherwise(session, asked)
+    problems += taxed_otherwise(session, asked)
     if problems:
         raise CatalogRefused(problems)
     latest = repository.latest_versions() if stored else {}
@@ -137,6 +141,7 @@ def apply_catalog(
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": lock_id("aforo:apply")})
     lock_catalog(session, asked.tenant.id)
+    lock_tax_rates(session, asked.tenant.id)
     plan = plan_changes(session, asked)
     try:
         _save_catalog(session, plan)
@@ -170,6 +175,7 @@ def _save_catalog(session: Session, plan: Plan) -> None:
             catalog.publish_plan(asked.plans[key], plan.contents[key], plan.versions[key])
     catalog.save_offerings(plan.saved("offering", asked.offerings))
     apply_coupons(session, tenant_id, plan.saved("coupon", asked.coupons))
+    TaxRates(session, tenant_id).save(plan.saved("taxRate", asked.tax_rates))
 
 
 def _save_customers(session: Session, plan: Plan, actor: str, seal: Seal | None) -> list[IssuedKey]:
@@ -207,6 +213,7 @@ def load_catalog(session: Session, tenant_id: str) -> Catalog | None:
         customers=Customers(session, tenant_id).all(),
         subscriptions=Subscriptions(session, tenant_id).all(),
         keys=ApiKeys(session, tenant_id).all(),
+        tax_rates=TaxRates(session, tenant_id).all(),
     )
     return with_people(session, with_organization(session, catalog))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from transforms.frames import EXACT, QUANTITY, TEXT, TIER_CHARGES
+from transforms.frames import EXACT, QUANTITY, TIER_CHARGES
 
 ADJUSTMENT = "ADJUSTMENT"
 
@@ -16,7 +16,6 @@ def adjustment_lines(terms: pl.DataFrame) -> pl.DataFrame:
         pl.col("flat_amount").cast(EXACT),
         charge=pl.col("flat_amount").cast(EXACT),
         line_type=pl.lit(ADJUSTMENT),
-        problem=pl.lit(None, dtype=TEXT),
         events=pl.lit(0),
         quantity=nothing,
         included=nothing,

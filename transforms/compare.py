@@ -14,7 +14,7 @@ _WHO = ["tenant_id", "line_id"]
 _COMPARED = ("events", "quantity", "billable", "amount", "commit_adjustment", "discount", "taxable", "tax")
 _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "events": WHOLE, "quantity": QUANTITY, "billable": QUANTITY, "amount": AMOUNT, "commit_adjustment": AMOUNT,
-    "discount": AMOUNT, "taxable": AMOUNT, "tax": AMOUNT,
+    "discount": AMOUNT, "taxable": AMOUNT, "tax": AMOUNT, "tax_included": AMOUNT,
 }  # fmt: skip
 _ABOUT: dict[str, pl.DataType | type[pl.DataType]] = {
     "customer_id": TEXT, "subscription_id": TEXT, "line_order": WHOLE, "line_type": TEXT, "description": TEXT, "unit": TEXT,
@@ -40,18 +40,19 @@ BILLED = {
     "status": TEXT,
     "adjusted": AMOUNT,
 }
-"""Lines as billed, with their invoice's number and status, and what adjustments have since put right (before tax)."""
+"""Lines as billed, with their invoice's number and status, and what adjustments have since put right, both before
+tax that is added to the price."""
 
 
 def compare(*, billed: pl.DataFrame, routed_lines: pl.DataFrame) -> pl.DataFrame:
     """One row per line of BILLED or of the ROUTED_LINES worked out anew, in order, with what both say (`…_replayed`), and:
 
     `verdict`: EQUAL, CHANGED, MISSING (billed, and nothing comes to it any more), EXTRA (not billed, and should have been) or HELD
-    (the customer cannot be worked out; `hold_reason`). `billed`, `replayed`: before tax. `adjusted`: put right since.
-    `difference`: replayed − billed − adjusted. `changed`: the columns that differ.
+    (the customer cannot be worked out; `hold_reason`). `billed`, `replayed`: before tax that is added to the
+    price. `adjusted`: put right since. `difference`: replayed − billed − adjusted. `changed`: the columns that differ.
     """
     anew = routed_lines.select(
-        *_WHO, *_ABOUT, *(pl.col(name).alias(f"{name}_replayed") for name in _COMPARED), "hold_reason"
+        *_WHO, *_ABOUT, *(pl.col(name).alias(f"{name}_replayed") for name in _TYPES), "hold_reason"
     )
     both = billed.select(*BILLED).join(anew, on=_WHO, how="full", suffix="_anew", coalesce=True)
     # Who is held now and was not billed then is no difference: nothing was owed to be compared.
@@ -63,8 +64,8 @@ def compare(*, billed: pl.DataFrame, routed_lines: pl.DataFrame) -> pl.DataFrame
     # Where an adjustment has put the amounts right, the line as billed still differs, and that is as it should be.
     zero = pl.lit(0, dtype=AMOUNT)
     sums = both.with_columns(
-        billed=pl.col("taxable").fill_null(zero),
-        replayed=pl.col("taxable_replayed").fill_null(zero),
+        billed=_charged(""),
+        replayed=_charged("_replayed"),
         adjusted=pl.col("adjusted").fill_null(zero),
     ).with_columns(difference=pl.col("replayed") - pl.col("billed") - pl.col("adjusted"))
     put_right = (pl.col("adjusted") != 0) & (pl.col("difference") == 0)
@@ -88,6 +89,12 @@ def compare(*, billed: pl.DataFrame, routed_lines: pl.DataFrame) -> pl.DataFrame
         .drop(f"{name}_anew" for name in _ABOUT)
         .sort("tenant_id", "customer_id", "subscription_id", "line_order", "line_id", nulls_last=True)
     )
+
+
+def _charged(suffix: str) -> pl.Expr:
+    """What the price came to: an adjustment is a price, too, and taxed like one."""
+    taxable, included = pl.col(f"taxable{suffix}"), pl.col(f"tax_included{suffix}")
+    return (taxable.fill_null(0) + included.fill_null(0)).cast(AMOUNT)
 
 
 def findings(compared: pl.DataFrame) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from transforms.table import (
     INSTANT,
     PRICE,
     QUANTITY,
+    TAXES,
     TEXT,
     TIER_CHARGES,
     TIERS,
@@ -32,8 +33,8 @@ from transforms.table import one_of as _one_of
 
 __all__ = [
     "ALLOWANCES", "AMOUNT", "BILLING_TERMS", "COMMITTED_LINES", "DISCOUNTED_LINES", "EXACT", "FLAG", "INSTANT", "INVOICES",
-    "INVOICE_LINES", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
-    "RATED_LINES", "RAW_EVENTS", "ROLLOVERS", "ROUTED_LINES", "SETTLEMENTS", "TABLES", "TAXED_LINES", "TEXT", "TIERS",
+    "INVOICE_LINES", "INVOICE_TAXES", "KINDS", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
+    "RATED_LINES", "RAW_EVENTS", "ROLLOVERS", "ROUTED_LINES", "SETTLEMENTS", "TABLES", "TAXED_LINES", "TAXES", "TEXT", "TIERS",
     "TIER_CHARGES", "USAGE_AGGREGATES", "VALIDATED_EVENTS", "WALLET_BALANCES", "WHOLE", "Rule", "Table",
 ]  # fmt: skip
 
@@ -46,9 +47,9 @@ _PERIOD = (
     _c("period_end", INSTANT, "end of the billing period, exclusive"),
 )
 
-KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE", "ADJUSTMENT")
+KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE", "COMMITMENT", "ADJUSTMENT")
 """BASE_FEE: for the time it was live. ADVANCE_FEE: the next period's, in full. FEE_CREDIT: the part of a fee paid in advance that
-was not used. SETUP_FEE: once. ADJUSTMENT: what a closed month was off by."""
+was not used. SETUP_FEE: once. COMMITMENT: what a commitment adds or takes. ADJUSTMENT: what a closed month was off by."""
 
 BILLING_TERMS = Table(
     "billing_terms",
@@ -69,6 +70,8 @@ BILLING_TERMS = Table(
         _c("active_end", INSTANT, "end of that part, exclusive"),
         _c("currency", TEXT, "ISO 4217 code of the invoice"),
         _c("exponent", WHOLE, "decimal places of the currency"),
+        _c("price_currency", TEXT, "the currency of the prices, where it is another", True),
+        _c("fx_rate", PRICE, "what one unit of it is worth in the invoice's currency", True),
         _c("rounding", TEXT, "rounding mode of the billing entity: HALF_EVEN or HALF_UP"),
         _c("billing_entity", TEXT, "the issuer"),
         _c("billing_mode", TEXT, "POSTPAID, PREPAID or HYBRID"),
@@ -86,7 +89,10 @@ BILLING_TERMS = Table(
         _c("event_field", TEXT, "the event's field that UNIQUE counts", True),
         _c("filters", TEXT, "conditions an event must meet to count (JSON list)", True),
         _c(
-            "model", TEXT, "PER_UNIT, FLAT_RATE, PERCENTAGE, INCLUDED_QUOTA, GRADUATED, VOLUME_TIERED, or FEE"
+            "model",
+            TEXT,
+            "PER_UNIT, FLAT_RATE, PERCENTAGE, INCLUDED_QUOTA, GRADUATED, VOLUME_TIERED, FEE, or a commitment's: TRUE_UP, OVERAGE, "
+            "PREPAYMENT, DRAW",
         ),
         _c("rate", PRICE, "price per unit or block; for PERCENTAGE the fraction (0.025 is 2.5 %)", True),
         _c("flat_amount", PRICE, "FLAT_RATE: the price of the period; FEE: the fee of a full period", True),
@@ -111,7 +117,15 @@ BILLING_TERMS = Table(
             "PREPAID with too little in the wallet: BLOCK holds the customer, ALERT invoices the rest",
             True,
         ),
-        _c("tax_code", TEXT, "how the customer is taxed; null: not taxed", True),
+        _c("tax_code", TEXT, "the tax category of what is sold; null: of no category", True),
+        _c("tax", TEXT, "how the line is taxed (JSON); null: the tenant has no tax rates", True),
+        _c("commitment", TEXT, "the spend agreed beforehand, with what is done of it (JSON)", True),
+        _c(
+            "problem",
+            TEXT,
+            "why the line cannot be billed, known before it is: such as no exchange rate",
+            True,
+        ),
         _c("unsupported", TEXT, "agreed terms that no stage honours yet; they hold the customer", True),
         _c("rollover_cap", QUANTITY, "the most free units that carry over; null: all", True),
         _c(
@@ -145,6 +159,10 @@ BILLING_TERMS = Table(
             "GRADUATED",
             "VOLUME_TIERED",
             "FEE",
+            "TRUE_UP",
+            "OVERAGE",
+            "PREPAYMENT",
+            "DRAW",
         ),
         Rule("period_has_length", "start before they end", pl.col("period_start") < pl.col("period_end")),
         Rule(
@@ -313,6 +331,8 @@ _LINE_COLUMNS = (
     _c("currency", TEXT, "ISO 4217 code", True),
     _c("unrounded", EXACT, "the charge before rounding"),
     _c("amount", AMOUNT, "the charge, rounded once to the currency's minor unit"),
+    _c("price_currency", TEXT, "the currency of the prices and of `unrounded`, where it is another", True),
+    _c("fx_rate", PRICE, "what one unit of it was worth in `currency`", True),
     _c("tiers", TIER_CHARGES, "the charge band by band", True),
     _c("problem", TEXT, "why the line cannot be invoiced; null: it can", True),
 )
@@ -326,14 +346,19 @@ RATED_LINES = Table(
     rules=(
         _one_of("line_type", *LINE_TYPES),
         Rule("rounded_once", "be within half a unit of the fourth place or a minor unit of the unrounded charge",
-             (pl.col("amount").cast(EXACT) - pl.col("unrounded")).abs() <= 1),
+             pl.col("fx_rate").is_not_null() | ((pl.col("amount").cast(EXACT) - pl.col("unrounded")).abs() <= 1)),
         Rule("unpriced_says_why", "say why if unpriced", (pl.col("line_type") != "UNPRICED") | pl.col("problem").is_not_null()),
     ),
 )  # fmt: skip
 
 _COMMIT = (_c("commit_adjustment", AMOUNT, "top-up to the minimum or cut to the maximum spend"),)
 _DISCOUNT = (_c("discount", AMOUNT, "discount allocated to the line, ≥ 0"),)
-_TAX = (_c("taxable", AMOUNT, "amount + commit adjustment − discount"), _c("tax", AMOUNT, "tax on the line"))
+_TAX = (
+    _c("taxable", AMOUNT, "amount + commit adjustment − discount − tax included"),
+    _c("tax", AMOUNT, "tax on the line, included or not"),
+    _c("tax_included", AMOUNT, "of it, what the price contains; null: not taxed", True),
+    _c("taxes", TAXES, "the tax rate by rate; null: not taxed", True),
+)
 _ROUTE = (
     _c(
         "destination",
@@ -363,8 +388,11 @@ TAXED_LINES = Table(
     "taxed_lines", "Stage 8: lines with tax.", (*_LINE_COLUMNS, *_COMMIT, *_DISCOUNT, *_TAX),
     key=("month", "line_id"), partition_by=("month",),
     rules=(
-        Rule("taxable_adds_up", "have taxable = amount + commit adjustment − discount",
-             pl.col("taxable") == pl.col("amount") + pl.col("commit_adjustment") - pl.col("discount")),
+        Rule("taxable_adds_up", "have taxable = amount + commit adjustment − discount − tax included",
+             pl.col("taxable") + pl.col("tax_included").fill_null(0)
+             == pl.col("amount") + pl.col("commit_adjustment") - pl.col("discount")),
+        Rule("taxes_add_up", "have tax = the sum of its taxes",
+             pl.col("taxes").is_null() | (pl.col("taxes").list.eval(pl.element().struct.field("tax")).list.sum() == pl.col("tax"))),
     ),
 )  # fmt: skip
 ROUTED_LINES = Table(
@@ -392,7 +420,7 @@ _INVOICE = (
     _c("period_start", INSTANT, "earliest start of a billed period"),
     _c("period_end", INSTANT, "latest end of a billed period, exclusive"),
     _c("lines", WHOLE, "lines on it"),
-    _c("subtotal", AMOUNT, "sum of rounded lines and commit adjustments"),
+    _c("subtotal", AMOUNT, "sum of rounded lines and commit adjustments, without taxes the prices contain"),
     _c("discount", AMOUNT, "sum of discounts"),
     _c("tax", AMOUNT, "sum of taxes"),
     _c("total", AMOUNT, "subtotal − discount + tax"),
@@ -431,6 +459,31 @@ INVOICES = Table(
     rules=(*_INVOICE_RULES, _one_of("status", "DRAFT", "OPEN", "PAID", "OVERDUE", "UNCOLLECTIBLE", "VOID")),
 )
 
+INVOICE_TAXES = Table(
+    "invoice_taxes",
+    "The taxes of the invoices, one row per rate, or per reason why nothing is taxed.",
+    (
+        _MONTH,
+        _TENANT,
+        _CUSTOMER,
+        _c("invoice_id", TEXT, "the invoice it is on"),
+        _c("number", WHOLE, "its place on the invoice"),
+        _c("rate_id", TEXT, "the tax rate; null: none, as `treatment` says", True),
+        _c("name", TEXT, "what the invoice calls it"),
+        _c("jurisdiction", TEXT, "who takes it, such as DE or US-CA", True),
+        _c("category", TEXT, "the tax category of what is taxed", True),
+        _c("treatment", TEXT, "STANDARD, EXEMPT, REVERSE_CHARGE or NOT_REGISTERED"),
+        _c("tax_id", TEXT, "the customer's tax id, where it owes the tax itself", True),
+        _c("rate", PRICE, "a fraction, 0.19 is 19 %", True),
+        _c("inclusive", FLAG, "prices contain it"),
+        _c("currency", TEXT, "ISO 4217 code"),
+        _c("taxable", AMOUNT, "what it is levied on"),
+        _c("tax", AMOUNT, "the tax"),
+    ),
+    key=("month", "invoice_id", "number"),
+    partition_by=("month",),
+)
+
 _NOT_ON_INVOICES = {"destination", "hold_reason", "problem", "invoice_id", "wallet_amount", "wallet_payments"}
 INVOICE_LINES = Table(
     "invoice_lines",
@@ -449,6 +502,6 @@ TABLES: dict[str, Table] = {
     for table in (
         RAW_EVENTS, VALIDATED_EVENTS, QUARANTINED_EVENTS, BILLING_TERMS, WALLET_BALANCES, METERED_EVENTS, QUOTA_CHECKS, ROLLOVERS,
         USAGE_AGGREGATES, ALLOWANCES, RATED_LINES, COMMITTED_LINES, DISCOUNTED_LINES, TAXED_LINES, ROUTED_LINES,
-        SETTLEMENTS, INVOICES, INVOICE_LINES,
+        SETTLEMENTS, INVOICES, INVOICE_LINES, INVOICE_TAXES,
     )
 }  # fmt: skip

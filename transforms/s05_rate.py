@@ -14,6 +14,7 @@ import polars as pl
 from domain.money import UnknownRounding
 from transforms.adjustment_lines import adjustment_lines
 from transforms.charges import charge, price_columns, tier_breakdown, tier_count
+from transforms.exchange import converted
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
 from transforms.proration import prorated
 from transforms.terms import LINE_KEY, LINE_ORDER, not_honoured
@@ -29,6 +30,7 @@ _FEE_LINES = {
     "ADVANCE_FEE": "CHARGE",
     "FEE_CREDIT": "PRORATION",
     "SETUP_FEE": "SETUP_FEE",
+    "COMMITMENT": "CHARGE",
 }
 _ADDS_UP = ["COUNT", "SUM", "UNIQUE"]
 _ZERO = pl.lit(0, dtype=EXACT)
@@ -58,8 +60,9 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     zero = pl.when(pl.col("aggregation").is_in(_ADDS_UP)).then(pl.lit(0, dtype=QUANTITY))
     lines = (
         prorated(terms.filter(pl.col("kind") == "USAGE"))
-        .join(used, on=LINE_KEY, how="left")
+        .join(used, on=LINE_KEY, how="left", suffix="_of_usage")
         .with_columns(
+            pl.coalesce("problem", "problem_of_usage").alias("problem"),
             pl.col("events").fill_null(0),
             pl.col("included", "billable").fill_null(zero),
             description=_with_blocked(),
@@ -79,7 +82,8 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
 def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
     """One line per fee: for the part of the period the subscription was live, in advance or once in full; or back, for the part
-    of a period paid in advance in which it was not."""
+    of a period paid in advance in which it was not; one of 0.00 for each thing a commitment may add or
+    take, which Commit adjusts."""
     fees = terms.filter(pl.col("kind").is_in(list(_FEE_LINES))).with_columns(
         full=pl.col("flat_amount").cast(EXACT)
     )
@@ -94,7 +98,6 @@ def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
             .then(pl.col("flat_amount") - pl.col("full"))
             .otherwise("full"),
             line_type=kind.replace_strict(_FEE_LINES, return_dtype=TEXT),
-            problem=pl.lit(None, dtype=TEXT),
             events=pl.lit(0),
             quantity=nothing,
             included=nothing,
@@ -125,7 +128,17 @@ def _unpriced_lines(usage_aggregates: pl.DataFrame, terms: pl.DataFrame) -> pl.D
     )
     no_price = pl.format("NO_PRICE: {} is not priced by {}", used, pl.col("plans").fill_null("any due plan"))
     no_subscription = pl.format("NO_SUBSCRIPTION: {} is covered by no subscription", used)
-    nothing = ("model", "period_start", "period_end", "included", "billable", "currency", "tiers")
+    nothing = (
+        "model",
+        "period_start",
+        "period_end",
+        "included",
+        "billable",
+        "currency",
+        "tiers",
+        "price_currency",
+        "fx_rate",
+    )
     return RATED_LINES.conform(
         lines.with_columns(
             line_order=pl.lit(UNPRICED_ORDER),
@@ -150,7 +163,7 @@ def _finish(lines: pl.DataFrame) -> pl.DataFrame:
     """Lines with a `charge` as RATED_LINES: the problem if there is one, and otherwise the charge, rounded
     once."""
     problem = _problem()
-    return RATED_LINES.conform(
+    rated = (
         lines.with_columns(problem=problem)
         .with_columns(
             unrounded=pl.when(pl.col("problem").is_null()).then(pl.col("charge")).otherwise(_ZERO),
@@ -158,6 +171,7 @@ def _finish(lines: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(amount=_rounded(lines).cast(AMOUNT))
     )
+    return RATED_LINES.conform(converted(rated))
 
 
 def _problem() -> pl.Expr:
@@ -168,6 +182,8 @@ def _problem() -> pl.Expr:
     return (
         pl.when(pl.col("charge").is_null())
         .then(no_price)
+        .when(pl.col("problem").is_not_null())
+        .then(pl.col("problem"))
         .when(not_honoured().is_not_null())
         .then(not_honoured())
         .otherwise("problem")

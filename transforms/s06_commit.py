@@ -1,12 +1,16 @@
-"""Stage 6, Commit: minimum and maximum spend. Put here: the top-up or cut. Keep out: coupons (Discount)."""
+"""Stage 6, Commit: minimum and maximum spend, commitments. Put here: which lines they act on. Keep out: what a commitment comes to
+(domain.commitment), coupons (Discount)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
+from domain.commitment import LINES as COMMITMENT_LINES
+from domain.commitment import Committed
 from domain.money import allocate, prorate, round_money
 from transforms.adjustments import carried_forward
 from transforms.frames import AMOUNT, COMMITTED_LINES
@@ -23,11 +27,13 @@ def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
     A subscription that was live for a part of the period owes that part of the minimum, and pays at most that part of the
     maximum, by elapsed time, rounded once. The adjustment is shared out by amount, largest remainder, ties to the first line;
-    where nothing was charged it stands on the first line. Lines with a problem are held, and left alone.
+    where nothing was charged it stands on the first line. What a commitment adds or takes stands on lines of its own. Lines
+    with a problem are held, and left alone.
     """
     bounded = terms.filter(pl.col("minimum_spend").is_not_null() | pl.col("maximum_spend").is_not_null())
     agreed = bounded.select(*LINE_KEY, "active_start", *_TERMS)
-    lines = rated_lines.filter(pl.col("problem").is_null()).select(
+    sound = rated_lines.filter(pl.col("problem").is_null())
+    lines = sound.filter(~pl.col("model").is_in(COMMITMENT_LINES)).select(
         *LINE_KEY, "tenant_id", "subscription_id", "period_start", "line_order", "amount", "customer_id"
     )
     adjusted = [
@@ -37,9 +43,41 @@ def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     ]
     schema: dict[str, Any] = {"month": pl.String, "line_id": pl.String, "commit_adjustment": AMOUNT}
     adjustments = pl.DataFrame(adjusted, schema=schema, orient="row")
+    agreed_before = list(_commitments(sound, adjustments, terms))
+    adjustments = pl.concat([adjustments, pl.DataFrame(agreed_before, schema=schema, orient="row")])
     committed = rated_lines.join(adjustments, on=LINE_KEY, how="left", maintain_order="left")
     lines = COMMITTED_LINES.conform(committed.with_columns(pl.col("commit_adjustment").fill_null(0)))
     return carried_forward(committed_lines=lines, terms=terms)
+
+
+def _commitments(
+    lines: pl.DataFrame, adjustments: pl.DataFrame, terms: pl.DataFrame
+) -> Iterator[tuple[str, str, Decimal]]:
+    """(month, line_id, adjustment) of each line of a commitment. It sees charges after minimum and maximum spend."""
+    agreed = terms.filter(pl.col("commitment").is_not_null()).select(
+        *LINE_KEY, "commitment", "exponent", "rounding"
+    )
+    charged = pl.col("amount") + pl.col("commit_adjustment").fill_null(0)
+    group = ["month", "tenant_id", "subscription_id", "period_start", "commitment"]
+    of_agreement = (
+        lines.join(agreed, on=LINE_KEY, how="inner")
+        .join(adjustments, on=LINE_KEY, how="left")
+        .select(*group, "line_id", "line_type", "model", "exponent", "rounding", charged=charged)
+    )
+    for rows in of_agreement.sort(*group, "line_id").partition_by(group, maintain_order=True):
+        own = rows.filter(pl.col("model").is_in(COMMITMENT_LINES))
+        others = rows.filter(~pl.col("model").is_in(COMMITMENT_LINES)).to_dicts()
+        first = rows.row(0, named=True)
+        amounts = Committed.from_text(first["commitment"]).amounts(
+            sum((row["charged"] for row in others), Decimal(0)),
+            sum((row["charged"] for row in others if row["line_type"] == "USAGE_FEE"), Decimal(0)),
+            exponent=first["exponent"],
+            rounding=first["rounding"],
+        )
+        yield from (
+            (first["month"], line, amounts[model])
+            for line, model in own.select("line_id", "model").iter_rows()
+        )
 
 
 def _shares(lines: list[dict[str, Any]]) -> list[tuple[str, str, Decimal]]:

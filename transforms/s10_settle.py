@@ -40,7 +40,9 @@ def settle(*, routed_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
             period_start=pl.coalesce(_OWN_START.min(), pl.col("period_start").min()),
             period_end=pl.coalesce(_OWN_END.max(), pl.col("period_end").max()),
             lines=pl.len(),
-            subtotal=(pl.col("amount") + pl.col("commit_adjustment")).sum(),
+            subtotal=(
+                pl.col("amount") + pl.col("commit_adjustment") - pl.col("tax_included").fill_null(0)
+            ).sum(),
             discount=pl.col("discount").sum(),
             tax=pl.col("tax").sum(),
             wallet_amount=pl.col("wallet_amount").sum(),

@@ -27,6 +27,16 @@ TIER_CHARGES = pl.List(
     )
 )
 
+TAXES = pl.List(
+    pl.Struct(
+        {
+            "rate_id": TEXT, "name": TEXT, "jurisdiction": TEXT, "category": TEXT, "treatment": TEXT, "tax_id": TEXT,
+            "rate": PRICE, "inclusive": FLAG, "taxable": AMOUNT, "tax": AMOUNT,
+        }
+    )
+)  # fmt: skip
+"""A line's taxes, one per rate. Without a rate, `treatment` says why nothing is taxed."""
+
 WALLET_PAYMENTS = pl.List(pl.Struct({"grant_id": TEXT, "amount": AMOUNT}))
 
 

@@ -35,6 +35,7 @@ from api.control.rates import RateLimit
 from api.control.replays.routes import evidence_key_routes, replay_routes
 from api.control.settings import ControlSettings
 from api.control.subscriptions.routes import dunning_routes, subscription_routes, subscription_upkeep_routes
+from api.control.taxes.routes import fx_rate_routes, tax_rate_routes
 from api.control.teams.routes import team_routes
 from api.control.tenants.routes import tenant_routes
 from api.control.wallets.credits import alert_routes, grant_routes, hold_routes
@@ -80,6 +81,8 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     app_routes,
     agent_routes,
     organization_routes,
+    tax_rate_routes,
+    fx_rate_routes,
     replay_routes,
     evidence_key_routes,
 )

@@ -14,18 +14,20 @@ from domain.catalog.offerings import Offering, read_offering
 from domain.catalog.plan_reading import read_plan
 from domain.catalog.plans import RatePlan
 from domain.catalog.products import Product, read_product
+from domain.catalog.tax_rates import read_tax_rate
 from domain.catalog.units import Unit, read_unit
 from domain.coupon import Coupon, read_coupon
 from domain.organization import Defaults, OrganizationSettings, read_settings
 from domain.people import AGENT, APP, Accessor, Team, read_accessor, read_team
 from domain.subscription import Subscription, read_subscription
+from domain.tax import TaxRate
 from domain.webhook_source import ListedSource, read_listed_source
 
 T = TypeVar("T")
 SECTIONS = {
     "billingEntities": "entities", "units": "units", "products": "products", "ratePlans": "plans", "offerings": "offerings",
     "coupons": "coupons", "customers": "customers", "teams": "teams", "apps": "apps", "agents": "agents",
-    "subscriptions": "subscriptions", "webhookSources": "sources", "keys": "keys",
+    "subscriptions": "subscriptions", "webhookSources": "sources", "keys": "keys", "taxRates": "tax_rates",
 }  # fmt: skip
 """The lists of a catalog file, in the order they are written, and the part of a Catalog each becomes."""
 
@@ -49,6 +51,7 @@ class Catalog:
     apps: Mapping[str, Accessor] = field(default_factory=dict)
     agents: Mapping[str, Accessor] = field(default_factory=dict)
     sources: Mapping[str, ListedSource] = field(default_factory=dict)
+    tax_rates: Mapping[str, TaxRate] = field(default_factory=dict)
     organization: OrganizationSettings | None = None
     names_issuer: bool = field(default=True, compare=False)
 
@@ -86,6 +89,7 @@ def read_catalog(document: object) -> Catalog:
         subscriptions=section("subscriptions", read_subscription, "id"),
         sources=section("webhookSources", lambda item: read_listed_source(item, tenant.id), "id"),
         keys=section("keys", read_key, "name"),
+        tax_rates=section("taxRates", read_tax_rate, "id"),
     )
     try:
         fields.done()

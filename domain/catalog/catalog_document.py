@@ -15,6 +15,7 @@ from domain.catalog.offerings import Offering, offering_document
 from domain.catalog.plan_documents import plan_document
 from domain.catalog.plans import TIERED, RatePlan
 from domain.catalog.products import Product, product_document
+from domain.catalog.tax_rates import written_tax_rate
 from domain.catalog.units import Unit, unit_document
 from domain.coupon import Coupon
 from domain.organization import OrganizationSettings, written_settings
@@ -48,6 +49,7 @@ def catalog_document(catalog: Catalog) -> dict[str, Any]:
         "subscriptions": lambda each: _subscription(each, issuers.get(each.customer)),
         "webhookSources": written_source,
         "keys": _key,
+        "taxRates": written_tax_rate,
     }
     for section, part in SECTIONS.items():
         nouns: Mapping[str, Any] = getattr(catalog, part)

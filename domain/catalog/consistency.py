@@ -107,11 +107,6 @@ def _subscriptions(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
             yield _unknown(f"{path}.customer", subscription.customer, "customer")
         if offering is None:
             yield _unknown(f"{path}.offering", subscription.offering, "offering")
-        if customer is not None and offering is not None and customer.currency != offering.currency:
-            what = f"{offering.currency} of offering {offering.code!r} is not {customer.currency}, the currency of customer"
-            yield FieldProblem(
-                f"{path}.offering", f"{what} {customer.id!r}; exchange rates are not supported yet"
-            )
 
 
 def _overlaps(asked: Catalog, whole: Catalog, priced: Mapping[str, frozenset[str]]) -> Iterator[FieldProblem]:

@@ -21,6 +21,7 @@ from domain.catalog.fields import FieldProblem, Fields, shown
 from domain.invoice_number import DEFAULT_FORMAT, format_problem, prefix_problem
 from domain.money import ROUNDING_MODES
 
+_JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,32})?")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
@@ -35,7 +36,7 @@ class Branding:
 
 @dataclass(frozen=True, slots=True)
 class BillingEntity:
-    """A legal entity that issues invoices. code, base_currency and (once used) invoice_prefix never change."""
+    """A legal entity that issues invoices. registered_in: where it collects tax, such as DE or US-CA; none: everywhere. code, base_currency and (once used) invoice_prefix never change."""
 
     code: str = "default"
     name: str = "Default"
@@ -47,6 +48,7 @@ class BillingEntity:
     time_zone: str = "UTC"
     number_format: str = DEFAULT_FORMAT
     tax_registration: str | None = None
+    registered_in: tuple[str, ...] = ()
     address: Address | None = None
     branding: Branding = field(default_factory=Branding)
 
@@ -70,10 +72,9 @@ def read_entity(fields: Fields, base_currency: str, zone: str, prefix: str = "IN
     return entity
 
 
-def read_details(sent: Mapping[str, Any]) -> tuple[str | None, Address | None, Branding]:
-    """Tax registration, address and branding out of the part of a written entity that holds them. Raises FieldProblem."""
-    found = _details(Fields(sent, ""))
-    return found["tax_registration"], found["address"], found["branding"]
+def read_details(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Tax registration, where it is registered, address and branding out of the part of a written entity that holds them. Raises FieldProblem."""
+    return _details(Fields(sent, ""))
 
 
 def written_entity(entity: BillingEntity) -> dict[str, Any]:
@@ -97,6 +98,7 @@ def written_entity(entity: BillingEntity) -> dict[str, Any]:
             "invoiceNumberFormat": entity.number_format,
             "roundingMode": entity.rounding,
             "taxRegistration": entity.tax_registration,
+            "registeredIn": list(entity.registered_in) or None,
             "address": written_address(entity.address),
             "branding": branding or None,
         }
@@ -122,9 +124,20 @@ def _checked(fields: Fields, name: str, default: str) -> str:
 def _details(fields: Fields) -> dict[str, Any]:
     return {
         "tax_registration": fields.maybe_text("taxRegistration"),
+        "registered_in": _jurisdictions(fields),
         "address": read_address(fields),
         "branding": _branding(fields),
     }
+
+
+def _jurisdictions(fields: Fields) -> tuple[str, ...]:
+    found = tuple(name.upper() for name in fields.keys("registeredIn"))
+    for path, name in zip((path for path, _ in fields.items("registeredIn")), found, strict=True):
+        if not _JURISDICTION.fullmatch(name):
+            raise FieldProblem(
+                path, f"{shown(name)} is no jurisdiction; write a country, or one and its region: DE, US-CA"
+            )
+    return tuple(dict.fromkeys(found))
 
 
 def _branding(fields: Fields) -> Branding:

@@ -35,6 +35,7 @@ def plan_document(plan: RatePlan, names: Mapping[str, str]) -> dict[str, Any]:
         "commitment": commitment_content(plan.commitment),
         "rateLimit": rate_limit_content(plan.rate_limit),
         "dimensionPricing": dimensions_content(plan.dimensions),
+        "taxCategory": plan.tax_category,
     }
     return {
         "id": plan.key,
@@ -61,6 +62,7 @@ def price_document(price: UnitPrice, name: str) -> dict[str, Any]:
         "limit": _text(price.limit),
         "rollover": rollover_content(price.rollover),
         "dimensionPricing": dimensions_content(price.dimensions),
+        "taxCategory": price.tax_category,
         "tiers": _tiers(price) or None,
     }
     return {

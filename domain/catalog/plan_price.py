@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from domain.catalog.plans import RatePlan, UnitPrice
+from domain.commitment import MONTHLY, Committed
 from domain.money import EXACT, currency_exponent, round_money
 from domain.pricing import flat_rate, graduated, included_quota, per_unit, percentage, volume_tiered
 from domain.pricing.floor import at_least
@@ -34,7 +35,7 @@ class PricedLine:
 
 @dataclass(frozen=True, slots=True)
 class PricedPlan:
-    """adjustment: what minimum or maximum spend add or take. total = sum of lines + adjustment."""
+    """adjustment: what minimum or maximum spend and a commitment add or take. total = sum of lines + adjustment."""
 
     currency: str
     lines: tuple[PricedLine, ...]
@@ -43,9 +44,9 @@ class PricedPlan:
 
 
 def price_plan(plan: RatePlan, used: Mapping[str, Sequence[Decimal]]) -> PricedPlan:
-    """A full period of the plan. used: by unit key, the events' quantities (one number: the period's value).
+    """A full period of the plan, the first of its commitment. used: by unit key, the events' quantities (one number: the period's value).
 
-    Units nobody used are priced too, at no usage. Rollover, prices by dimension, commitments and setup fees are left out.
+    Units nobody used are priced too, at no usage. Rollover, prices by dimension and setup fees are left out.
     """
     exponent = currency_exponent(plan.currency)
     lines = [_fee(plan, exponent)] if plan.base_fee is not None else []
@@ -53,7 +54,21 @@ def price_plan(plan: RatePlan, used: Mapping[str, Sequence[Decimal]]) -> PricedP
     with localcontext(EXACT):
         subtotal = sum((line.amount for line in lines), _ZERO)
     adjustment = spend_adjustment(subtotal, plan.minimum_spend, plan.maximum_spend, exponent)
+    with localcontext(EXACT):
+        adjustment += _committed(plan, lines, adjustment, exponent)
     return PricedPlan(plan.currency, tuple(lines), adjustment, subtotal + adjustment)
+
+
+def _committed(plan: RatePlan, lines: Sequence[PricedLine], adjustment: Decimal, exponent: int) -> Decimal:
+    """What the plan's commitment adds or takes in the first month of its term."""
+    agreed = plan.commitment
+    if agreed is None:
+        return _ZERO
+    ends = agreed.type == MONTHLY or agreed.term_months == 1
+    stands = Committed(agreed.type, agreed.amount, agreed.overage_factor, agreed.true_up, ends=ends)
+    usage = sum((line.amount for line in lines if line.unit is not None), _ZERO)
+    charged = sum((line.amount for line in lines), _ZERO) + adjustment
+    return sum(stands.amounts(charged, usage, exponent=exponent, rounding="HALF_EVEN").values(), _ZERO)
 
 
 def spend_adjustment(

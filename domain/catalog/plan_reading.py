@@ -17,6 +17,7 @@ from domain.catalog.plan_terms import (
     read_rollover,
 )
 from domain.catalog.plans import MODELS, TIERED, RatePlan, Tier, UnitPrice
+from domain.catalog.tax_rates import read_category
 from domain.errors import BadRequest
 from domain.money import EXPONENTS
 from domain.quantity import plain
@@ -68,6 +69,7 @@ def read_plan(fields: Fields, default_currency: str) -> RatePlan:
         commitment=read_commitment(fields),
         rate_limit=read_rate_limit(fields),
         dimensions=read_dimensions(fields),
+        tax_category=read_category(fields),
     )
     fields.done()
     refuse_duplicates(plan, fields)
@@ -125,6 +127,7 @@ def _price(fields: Fields) -> UnitPrice:
         rollover=read_rollover(fields),
         timing=fields.choice("billingTiming", TIMINGS, "ARREARS"),
         dimensions=read_dimensions(fields),
+        tax_category=read_category(fields),
         **_block(fields, model),
         **_per_event(fields),
     )

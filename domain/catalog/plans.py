@@ -62,6 +62,7 @@ class UnitPrice:
     rollover: Rollover | None = None
     timing: str = "ARREARS"
     dimensions: DimensionPricing | None = None
+    tax_category: str | None = None
 
     @property
     def cap(self) -> Decimal | None:
@@ -90,6 +91,7 @@ class RatePlan:
     commitment: Commitment | None = None
     rate_limit: RateLimit | None = None
     dimensions: DimensionPricing | None = None
+    tax_category: str | None = None
 
     def content(self, units: Mapping[str, Unit]) -> dict[str, Any]:
         """The plan frozen with its units' definitions, as JSON: decimals are text. Terms that came with later releases stand
@@ -110,6 +112,7 @@ class RatePlan:
                     "commitment": commitment_content(self.commitment),
                     "rateLimit": rate_limit_content(self.rate_limit),
                     "dimensionPricing": dimensions_content(self.dimensions),
+                    "taxCategory": self.tax_category,
                 }
             ),
         }
@@ -139,6 +142,7 @@ def plan_of(key: str, description: str | None, content: Mapping[str, Any]) -> Ra
         commitment=_commitment_of(later("commitment")),
         rate_limit=_rate_limit_of(later("rateLimit")),
         dimensions=_dimensions_of(later("dimensionPricing")),
+        tax_category=later("taxCategory"),
     )
 
 
@@ -220,6 +224,7 @@ def _price_content(price: UnitPrice, unit: Unit) -> dict[str, Any]:
                 "rollover": rollover_content(price.rollover),
                 "billingTiming": _unless(price.timing, "ARREARS"),
                 "dimensionPricing": dimensions_content(price.dimensions),
+                "taxCategory": price.tax_category,
             }
         ),
     }
@@ -248,6 +253,7 @@ def _price_of(content: Mapping[str, Any]) -> UnitPrice:
         rollover=_rollover_of(later("rollover")),
         timing=later("billingTiming", "ARREARS"),
         dimensions=_dimensions_of(later("dimensionPricing")),
+        tax_category=later("taxCategory"),
     )
 
 

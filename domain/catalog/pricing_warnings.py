@@ -48,7 +48,6 @@ def _of_plan(plan: RatePlan) -> Iterator[Warning]:
 
 def _not_billed_yet(plan: RatePlan) -> Iterator[tuple[str, str]]:
     of_plan = {
-        "commitment": (plan.commitment is not None, "a commitment"),
         "baseFeeTiming": (
             plan.base_fee_timing == "ADVANCE" and _bounded(plan),
             "a base fee in advance with a minimum, a maximum or committed spend",

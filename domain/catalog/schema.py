@@ -22,6 +22,7 @@ from domain.catalog.schema_parts import (
     ABOUT,
     ADDRESS,
     COLOR,
+    COUNTRY,
     CURRENCY,
     DEFINITIONS,
     LINK,
@@ -31,6 +32,7 @@ from domain.catalog.schema_parts import (
     amount,
     anything,
     choice,
+    day,
     flag,
     instant,
     items,
@@ -62,6 +64,7 @@ def catalog_schema() -> Schema:
         "subscriptions": items("Contracts; a running one keeps its plan version.", subscription()),
         "webhookSources": items("Senders of webhooks; their secrets are in no file.", webhook_source()),
         "keys": items("API keys, known by name; secrets are shown once, when issued.", api_key()),
+        "taxRates": items("What jurisdictions take; a tenant without any bills without tax.", tax_rate()),
     }
     tenant_and_settings = {"tenant": tenant(), "organization": organization()}
     whole_file = thing("A catalog for `aforo apply`.", tenant_and_settings | sections, ["tenant"])
@@ -126,6 +129,8 @@ def organization() -> Schema:
         "theme": thing("How pages look.", theme),
         "terms": thing("What customers agree to.", terms),
     }
+    posted = flag("Post by themselves the differences a billing run finds to issued invoices.")
+    fields["corrections"] = thing("Of bills already issued.", {"autoApprove": posted})
     return thing("Settings of the tenant.", fields, also={"cogsRates": "aiProviderRates"})
 
 
@@ -143,6 +148,7 @@ def billing_entity() -> Schema:
         "invoiceNumberFormat": text("Such as {prefix}-{year}-{seq:0000}."),
         "roundingMode": choice("How lines are rounded.", list(ROUNDING_MODES), "HALF_EVEN"),
         "taxRegistration": text("Such as a VAT number."),
+        "registeredIn": keys("Where it collects tax, such as DE or US-CA; none: everywhere."),
         "address": ADDRESS,
         "branding": thing("How its invoices look.", branding),
     }
@@ -265,3 +271,22 @@ def coupon() -> Schema:
         "appliesTo": keys("Offerings; none: all."),
     }
     return thing("A coupon.", fields, ["code", "name", "discountType", "discountValue", "duration"])
+
+
+def tax_rate() -> Schema:
+    """Of read_tax_rate."""
+    fields = {
+        "id": key("Never changes."),
+        "name": text("What invoices call it."),
+        "country": COUNTRY,
+        "region": text("Of a part of the country only."),
+        "city": text("Of a city of the region only."),
+        "taxCategory": text("Of things of this category only; none: of all that have no rate of their own."),
+        "ratePercent": amount("19 is 19 %."),
+        "rate": amount("The same as a fraction: 0.19."),
+        "inclusive": flag("Whether prices contain the tax."),
+        "validFrom": day("The first day."),
+        "validUntil": day("The first day without it."),
+    }
+    also = {"state": "region", "countryCode": "country"}
+    return thing("A tax rate.", fields, ["id", "name", "country", "validFrom"], also)

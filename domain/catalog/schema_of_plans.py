@@ -36,6 +36,7 @@ def rate_plan() -> Schema:
         "commitment": commitment(),
         "rateLimit": rate_limit(),
         "dimensionPricing": dimension_pricing(),
+        "taxCategory": text("What kind of thing it is, as tax rates name it."),
         "metrics": items("A price for each unit.", price()),
     }
     also = {"id": "key", "metricConfigs": "metrics", "minSpend": "minimumSpend", "maxSpend": "maximumSpend"}
@@ -63,6 +64,7 @@ def price() -> Schema:
         "rollover": rollover(),
         "billingTiming": choice("Of a flat amount: after the period, or before.", TIMINGS, "ARREARS"),
         "dimensionPricing": dimension_pricing(),
+        "taxCategory": text("What kind of thing it is, as tax rates name it."),
     }
     also = {"metric": "unit", "metricId": "unit", "overageRate": "rate", "flatFee": "flatRate"}
     also |= {"cap": "limit", "hardLimit": "limit"}

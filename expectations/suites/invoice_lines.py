@@ -10,7 +10,7 @@ from expectations.suite import Cross, Frames, Suite
 def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
     invoices = related["invoices"].select("invoice_id", "subtotal", "discount", "tax", "lines")
     sums = frame.group_by("invoice_id").agg(
-        line_sum=(pl.col("amount") + pl.col("commit_adjustment")).sum(),
+        line_sum=(pl.col("amount") + pl.col("commit_adjustment") - pl.col("tax_included").fill_null(0)).sum(),
         line_discount=pl.col("discount").sum(),
         line_tax=pl.col("tax").sum(),
         line_count=pl.len().cast(pl.Int64),

@@ -37,8 +37,10 @@ def _rounded_once(frame: pl.LazyFrame, terms: pl.LazyFrame) -> Cross:
         {n: Decimal(1).scaleb(-n) for n in range(5)}, return_dtype=EXACT
     )
     amount = pl.col("amount").cast(EXACT)
-    off = ((amount - pl.col("unrounded")).abs() * 2 > minor) | (amount % minor != 0)
-    lines = frame.select("line_id", "unit", "unrounded", "amount")
+    # A converted line's charge is in the currency of its prices.
+    same = pl.col("fx_rate").is_null()
+    off = (same & ((amount - pl.col("unrounded")).abs() * 2 > minor)) | (amount % minor != 0)
+    lines = frame.select("line_id", "unit", "unrounded", "amount", "fx_rate")
     return Cross(
         "rounded_to_the_minor_unit",
         "be a whole number of the currency's minor units, at most half of one from the unrounded charge",

@@ -11,7 +11,7 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
     routed = related["routed_lines"].filter(pl.col("invoice_id").is_not_null())
     sums = routed.group_by("invoice_id").agg(
         line_count=pl.len().cast(pl.Int64),
-        line_sum=(pl.col("amount") + pl.col("commit_adjustment")).sum(),
+        line_sum=(pl.col("amount") + pl.col("commit_adjustment") - pl.col("tax_included").fill_null(0)).sum(),
         discounts=pl.col("discount").sum(),
         taxes=pl.col("tax").sum(),
         from_wallet=pl.col("wallet_amount").sum(),

@@ -15,6 +15,7 @@ from domain.errors import TransientFailure
 from domain.money import currency_exponent
 from domain.terms import terms_of_month
 from storage.lake import Scope
+from storage.repositories.agreed import Agreed
 from storage.repositories.contracts import contracts
 from storage.tables.corrections import AdjustmentBillRow, AdjustmentRow
 from storage.tables.invoices import InvoiceRow
@@ -24,7 +25,9 @@ _ORDER = 900_000
 _NOT_ITS_OWN = (
     "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee", "per_event_fee", "per_event_min",
     "per_event_max", "tiers", "cap", "cap_behavior", "minimum_spend", "maximum_spend", "unsupported",
+    "commitment", "problem", "price_currency", "fx_rate",
 )  # fmt: skip
+"""What of the term it is billed like does not hold for an adjustment; its amount is in the invoice's currency already."""
 _OF_INVOICE = (AdjustmentBillRow.tenant_id == InvoiceRow.tenant_id) & (
     AdjustmentBillRow.invoice_id == InvoiceRow.id
 )
@@ -43,7 +46,7 @@ class AdjustmentTaken(TransientFailure):
 
 def adjustment_terms(
     session: Session,
-    tenant_id: str,
+    agreed: Agreed,
     month: str,
     customers: Collection[str] | None,
     of_month: Sequence[Mapping[str, Any]],
@@ -53,8 +56,8 @@ def adjustment_terms(
     A month whose invoice was issued carries what it was issued with; any other month carries all that is open.
     """
     found = []
-    for at, (row, amount) in enumerate(_open(session, tenant_id, month, customers)):
-        found.append(_term(row, amount, _ORDER + at, month, _template(session, row, of_month)))
+    for at, (row, amount) in enumerate(_open(session, agreed.tenant_id, month, customers)):
+        found.append(_term(row, amount, _ORDER + at, month, _template(session, agreed, row, of_month)))
     return found
 
 
@@ -108,14 +111,15 @@ def _issued(session: Session, tenant_id: str, month: str) -> set[tuple[str, str]
 
 
 def _template(
-    session: Session, row: AdjustmentRow, of_month: Iterable[Mapping[str, Any]]
+    session: Session, agreed: Agreed, row: AdjustmentRow, of_month: Iterable[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """A term that says how the customer is billed: the subscription's own of the month, another of the customer's, or the one the
+    """A term that says how the customer is billed: the subscription's own of the month, if it can be for the
+    same unit, which is taxed alike, another of the customer's, or the one the
     adjusted month had."""
     due = [each for each in of_month if each["due"] and each["customer_id"] == row.customer_id]
-    for each in due:
-        if each["subscription_id"] == row.subscription_id:
-            return each
+    of_subscription = [each for each in due if each["subscription_id"] == row.subscription_id]
+    for each in sorted(of_subscription, key=lambda term: term["unit"] != row.unit):
+        return each
     for each in due:
         if each["currency"] == row.currency:
             return each
@@ -123,7 +127,7 @@ def _template(
         term
         for contract in contracts(session, row.tenant_id, [row.customer_id])
         if contract.subscription_id == row.subscription_id
-        for term in terms_of_month(contract, row.month)
+        for term in agreed.completed(contract, terms_of_month(contract, row.month))
     )
 
 

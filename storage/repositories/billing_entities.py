@@ -12,12 +12,11 @@ from domain.catalog.issuers import BillingEntity, read_details, written_entity
 from storage.tables.invoices import InvoiceSequenceRow
 from storage.tables.tenants import BillingEntityRow, TenantRow
 
-DETAILS = ("address", "taxRegistration", "branding")
+DETAILS = ("address", "taxRegistration", "registeredIn", "branding")
 
 
 def entity_of(row: BillingEntityRow) -> BillingEntity:
     """The row as the domain knows it."""
-    tax_registration, address, branding = read_details(row.details)
     return BillingEntity(
         code=row.id,
         name=row.name,
@@ -28,9 +27,7 @@ def entity_of(row: BillingEntityRow) -> BillingEntity:
         reporting_currency=row.reporting_currency,
         time_zone=row.time_zone,
         number_format=row.number_format,
-        tax_registration=tax_registration,
-        address=address,
-        branding=branding,
+        **read_details(row.details),
     )
 
 

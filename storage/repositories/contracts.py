@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -97,7 +97,8 @@ class _Making:
         for place, stretch in enumerate(found):
             earlier = tuple(each.ends_at for each in found[:place] if each.ends_at is not None)
             opens = not stretch.free and all(each.free for each in found[:place])
-            yield self.of_stretch(row, stretch, earlier, opens=opens)
+            contract = self.of_stretch(row, stretch, earlier, opens=opens)
+            yield replace(contract, pieces=_pieces(found, place))
 
     def of_stretch(
         self, row: SubscriptionRow, stretch: Stretch, earlier: tuple[datetime, ...], *, opens: bool = False
@@ -129,3 +130,17 @@ class _Making:
         if pin not in self._free:
             self._free[pin] = free_terms(self._versions[pin])
         return self._free[pin]
+
+
+def _pieces(found: list[Stretch], place: int) -> tuple[tuple[datetime, datetime | None], ...]:
+    """When the agreement of a stretch was in force: those around it, without one of another agreement between them."""
+    first = last = place
+    while first and _agreement(found[first - 1]) == _agreement(found[place]):
+        first -= 1
+    while last + 1 < len(found) and _agreement(found[last + 1]) == _agreement(found[place]):
+        last += 1
+    return tuple((each.starts_at, each.ends_at) for each in found[first : last + 1])
+
+
+def _agreement(stretch: Stretch) -> tuple[str, str, int, bool]:
+    return stretch.offering, stretch.plan, stretch.version, stretch.free

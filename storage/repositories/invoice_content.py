@@ -58,32 +58,68 @@ def content_text(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) 
     settlement = pl.DataFrame([{name: header[name] for name in HEADER}], schema=SETTLEMENTS.schema)
     owner = {name: header[name] for name in _KEY}
     rows = [
-        {**{name: line[name] for name in LINE}, **owner, "tiers": _tiers(line["tiers"])} for line in lines
+        {
+            **{name: line.get(name) for name in LINE},
+            **owner,
+            **{name: structs_of(name, line.get(name)) for name in STRUCTS},
+        }
+        for line in lines
     ]
     return content_texts(settlement, pl.DataFrame(rows, schema=LINE_SCHEMA))[0]
 
 
-def tiers_json() -> pl.Expr:
-    """The tiers of a line as JSON text, every number as text; null where there are none."""
-    tiers = pl.col("tiers").cast(pl.List(pl.Struct(dict.fromkeys(_TIER, pl.String))))
-    plain = tiers.list.eval(
-        pl.struct(_shortest(pl.element().struct.field(name)).alias(name) for name in sorted(_TIER))
+def structs_json(name: str) -> pl.Expr:
+    """The tiers or taxes of a line as JSON text, every value as text; null where there are none."""
+    types = STRUCTS[name]
+    texts = pl.col(name).cast(pl.List(pl.Struct(dict.fromkeys(types, pl.String))))
+    plain = texts.list.eval(
+        pl.struct(
+            (_shortest(value) if isinstance(types[field], pl.Decimal) else value).alias(field)
+            for field in sorted(types)
+            for value in (pl.element().struct.field(field),)
+        )
     )
-    encoded = pl.struct(tiers=plain).struct.json_encode()
-    return pl.when(pl.col("tiers").is_not_null()).then(encoded.str.slice(len('{"tiers":')).str.head(-1))
+    encoded = pl.struct(plain.alias("_")).struct.json_encode()
+    return pl.when(pl.col(name).is_not_null()).then(encoded.str.slice(len('{"_":')).str.head(-1))
 
 
-_TIER = tuple(field.name for field in ROUTED_LINES.schema["tiers"].inner.fields)  # type: ignore[union-attr]
+def structs_of(name: str, stored: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]] | None:
+    """The same back from what PostgreSQL stores."""
+    if stored is None:
+        return None
+    types = STRUCTS[name]
+    return [{field: _value(types[field], each[field]) for field in types} for each in stored]
+
+
+def _value(dtype: Any, stored: Any) -> Any:
+    if stored is None:
+        return None
+    if isinstance(dtype, pl.Decimal):
+        return Decimal(str(stored))
+    return stored == "true" if dtype == pl.Boolean else stored
+
+
+STRUCTS: dict[str, dict[str, Any]] = {
+    name: {field.name: field.dtype for field in ROUTED_LINES.schema[name].inner.fields}  # type: ignore[union-attr]
+    for name in ("tiers", "taxes")
+}
+"""The columns that hold lists of structs, and their fields' types."""
+_LATER = ("taxes", "tax_included", "fx_rate", "price_currency")
+"""Fields that came with later releases: in the text only where they say something, so that older hashes stay true."""
 
 
 def _json(names: Sequence[str], schema: Mapping[str, Any]) -> pl.Expr:
     """The named columns as one JSON object, values as text."""
-    return pl.struct(_text(name, schema[name]).alias(name) for name in sorted(names)).struct.json_encode()
+    said = pl.struct(_text(name, schema[name]).alias(name) for name in sorted(names)).struct.json_encode()
+    for name in _LATER:
+        # Within a value quotes are escaped, so this is the field itself.
+        said = said.str.replace(f',"{name}":null', "", literal=True)
+    return said
 
 
 def _text(name: str, dtype: Any) -> pl.Expr:
-    if name == "tiers":
-        return tiers_json()
+    if name in STRUCTS:
+        return structs_json(name)
     if isinstance(dtype, pl.Decimal):
         return _shortest(pl.col(name).cast(dtype).cast(pl.String))
     if isinstance(dtype, pl.Datetime):
@@ -95,11 +131,3 @@ def _shortest(number: pl.Expr) -> pl.Expr:
     """A decimal's text without needless zeros. Polars writes all places of the scale, so there is a point to stop at."""
     has_point = number.str.contains(".", literal=True)
     return pl.when(has_point).then(number.str.strip_chars_end("0").str.strip_chars_end(".")).otherwise(number)
-
-
-def _tiers(stored: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]] | None:
-    if stored is None:
-        return None
-    return [
-        {name: None if tier[name] is None else Decimal(str(tier[name])) for name in _TIER} for tier in stored
-    ]

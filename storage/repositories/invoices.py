@@ -20,16 +20,19 @@ from storage.lake import Scope
 from storage.repositories.invoice_content import (
     INSTANT,
     LINE_SCHEMA,
+    STRUCTS,
     content_hash,
     content_hashes,
-    tiers_json,
+    structs_json,
 )
 from storage.repositories.invoice_states import as_dict
 from storage.repositories.wallet_billing import pay, payments_of
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow, InvoiceSequenceRow
+from storage.tables.taxes import TAX_COLUMNS, InvoiceTaxRow
 from storage.tables.tenants import BillingEntityRow
 from transforms.frames import SETTLEMENTS
 from transforms.inputs import INPUTS
+from transforms.invoice_taxes import invoice_taxes
 
 _AMOUNTS = ("subtotal", "discount", "tax", "total", "wallet_amount", "amount_due")
 _KEY = ["tenant_id", "invoice_id"]
@@ -217,8 +220,12 @@ def _write(session: Session, bills: pl.DataFrame, lines: pl.DataFrame) -> None:
     session.execute(text("DROP TABLE new_invoices"))
     session.expire_all()
     _delete_lines(session, bills.select(_KEY).rows())
-    own = lines.join(bills.select(_KEY), on=_KEY, how="semi").with_columns(tiers=tiers_json())
+    own = lines.join(bills.select(_KEY), on=_KEY, how="semi").with_columns(
+        **{name: structs_json(name) for name in STRUCTS}
+    )
     _copy(session, "invoice_lines", own)
+    taxes = invoice_taxes(lines.join(bills.select(_KEY), on=_KEY, how="semi"))
+    _copy(session, "invoice_taxes", taxes.select(*TAX_COLUMNS))
 
 
 def _copy(session: Session, table: str, rows: pl.DataFrame) -> None:
@@ -233,6 +240,10 @@ def _delete_lines(session: Session, keys: list[tuple[str, str]]) -> None:
     for start in range(0, len(keys), _AT_ONCE):
         some = tuple_(InvoiceLineRow.tenant_id, InvoiceLineRow.invoice_id).in_(keys[start : start + _AT_ONCE])
         session.execute(delete(InvoiceLineRow).where(some).execution_options(synchronize_session=False))
+        of_some = tuple_(InvoiceTaxRow.tenant_id, InvoiceTaxRow.invoice_id).in_(
+            keys[start : start + _AT_ONCE]
+        )
+        session.execute(delete(InvoiceTaxRow).where(of_some).execution_options(synchronize_session=False))
 
 
 def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> None:

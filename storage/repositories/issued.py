@@ -6,14 +6,13 @@ to another sum.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from storage.lake import Scope
-from storage.repositories.invoice_content import LINE
+from storage.repositories.invoice_content import LINE, STRUCTS, structs_of
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from transforms.frames import INVOICE_LINES, INVOICES
 
@@ -47,7 +46,10 @@ def issued_lines(session: Session, scope: Scope) -> list[dict[str, Any]]:
         .where(InvoiceRow.status != "DRAFT")
         .order_by(InvoiceLineRow.tenant_id, InvoiceLineRow.line_id)
     )
-    return [{**row, "tiers": _tiers(row["tiers"])} for row in session.execute(query).mappings()]
+    return [
+        {**row, **{name: structs_of(name, row[name]) for name in STRUCTS}}
+        for row in session.execute(query).mappings()
+    ]
 
 
 def _within(query: Select[Any], scope: Scope) -> Select[Any]:
@@ -57,11 +59,3 @@ def _within(query: Select[Any], scope: Scope) -> Select[Any]:
     if scope.customers:
         query = query.where(InvoiceRow.customer_id.in_(scope.customers))
     return query
-
-
-def _tiers(stored: list[dict[str, Any]] | None) -> list[dict[str, Decimal | None]] | None:
-    if stored is None:
-        return None
-    return [
-        {name: None if value is None else Decimal(value) for name, value in tier.items()} for tier in stored
-    ]

@@ -69,10 +69,13 @@ class Sold:
         return sum(fees, Decimal(0))
 
 
-def sold(session: Session, tenant_id: str, offering: str, *, field: str, currency: str, at: datetime) -> Sold:
+def sold(
+    session: Session, tenant_id: str, offering: str, *, field: str, at: datetime, currency: str | None = None
+) -> Sold:
     """The offering and the version a subscription that begins at `at` pins. field: where the offering was named.
 
-    Raises FieldProblem if there is no such offering or it is in another currency, OfferingNotActive.
+    currency: what it must be priced in; None: anything, bills are converted. Raises FieldProblem if there is no such offering
+    or it is in another currency, OfferingNotActive.
     """
     shared = {"read": True}  # not archived meanwhile
     row = session.get(OfferingRow, (tenant_id, offering), populate_existing=True, with_for_update=shared)
@@ -80,9 +83,11 @@ def sold(session: Session, tenant_id: str, offering: str, *, field: str, currenc
         raise FieldProblem(field, f"{offering!r} is no offering of this tenant; add it, or correct the name")
     if row.status != "ACTIVE":
         raise OfferingNotActive(offering, row.status)
-    if row.currency != currency:
-        what = f"{row.currency} of offering {offering!r} is not {currency}, the currency of the customer"
-        raise FieldProblem(field, f"{what}; exchange rates are not supported yet")
+    if currency is not None and row.currency != currency:
+        what = (
+            f"{row.currency} of offering {offering!r} is not {currency}, in which the subscription is priced"
+        )
+        raise FieldProblem(field, f"{what}; subscribe to it anew instead")
     return Sold(row, terms_of(session, tenant_id, row.plan_id, pin(session, tenant_id, row.plan_id, at)))
 
 

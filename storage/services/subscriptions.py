@@ -78,7 +78,6 @@ class Subscriptions:
             self._tx.tenant_id,
             asked.offering,
             field="offeringId",
-            currency=customer.currency,
             at=asked.starts_at(customer.time_zone),
         )
         not_before = require_free(

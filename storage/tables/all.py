@@ -11,9 +11,10 @@ from storage.tables import (
     operations,
     pricing,
     receivables,
+    taxes,
     tenants,
 )
 
 MODULES = (
-    tenants, doors, catalog, pricing, customers, keys, invoices, receivables, money, operations, corrections,
+    tenants, doors, catalog, pricing, customers, keys, invoices, receivables, money, operations, corrections, taxes,
 )  # fmt: skip

@@ -150,3 +150,7 @@ class InvoiceLineRow(Base):
     discount: Mapped[Amount]
     taxable: Mapped[Amount]
     tax: Mapped[Amount]
+    tax_included: Mapped[Amount | None]
+    taxes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    fx_rate: Mapped[Decimal | None] = mapped_column(Numeric(38, 12))
+    price_currency: Mapped[str | None]

@@ -21,6 +21,7 @@ from domain.catalog.offerings import read_offering
 from domain.catalog.plan_reading import read_plan
 from domain.catalog.plan_terms import read_commitment, read_rate_limit
 from domain.catalog.products import read_product
+from domain.catalog.tax_rates import read_tax_rate
 from domain.catalog.units import read_unit
 from domain.coupon import read_coupon
 from domain.organization import Defaults, read_settings
@@ -65,6 +66,9 @@ READERS: Mapping[str, tuple[dict[str, Any], Callable[[Fields], Any], dict[str, A
         schema_of_customers.webhook_source(), lambda f: read_listed_source(f, "t"), {"id": "a", "name": "A", **PATHS},
     ),
     "keys": (schema_of_customers.api_key(), read_key, {"name": "a"}),
+    "taxRates": (
+        schema.tax_rate(), read_tax_rate, {"id": "a", "name": "A", "country": "DE", "rate": 0, "validFrom": "2024-01-01"},
+    ),
     "a commitment": (
         schema_of_plans.commitment(), nested(read_commitment, "commitment"), {"type": "MONTHLY", "amount": 1},
     ),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 
 import polars as pl
 
+from domain.tax import TaxAnswer, TaxRate
 from tests.transforms.billing_rows import MID_NOVEMBER, d, grant, term, terms, tiers, wallets
 from tests.transforms.event_rows import gated, metered_month, raw_event, raws
-from transforms.frames import INVOICES, TABLES
+from transforms.frames import INVOICE_TAXES, INVOICES, TABLES
 from transforms.invoice_lines import invoice_lines
+from transforms.invoice_taxes import invoice_taxes
 from transforms.pipeline import run
 
 PLAN = [
@@ -28,10 +30,15 @@ PLAN = [
     {"unit": "exports", "model": "PER_UNIT", "aggregation": "COUNT", "rate": d(1), "line_order": 5},
 ]
 CUSTOMERS = ("c1", "c2")
+_RATES = (
+    TaxRate("vat", "VAT", "DE", d("0.19"), date(2023, 1, 1), inclusive=True),
+    TaxRate("levy", "Levy", "DE", d("0.01"), date(2023, 1, 1)),
+)
+TAX = {"c1": TaxAnswer(rates=_RATES).as_text(), "c2": None}
 MODES = {"c1": "POSTPAID", "c2": "HYBRID"}
 TERMS = terms(
     *(
-        term(customer_id=customer, billing_mode=MODES[customer], **price)
+        term(customer_id=customer, billing_mode=MODES[customer], tax=TAX[customer], **price)
         for customer in CUSTOMERS
         for price in PLAN
     )  # type: ignore[arg-type]
@@ -82,6 +89,7 @@ def good_month() -> dict[str, pl.DataFrame]:
         )
     )
     invoices = INVOICES.conform(numbered)
+    lines = invoice_lines(routed_lines=made["routed_lines"], invoices=invoices)
     tables = made | {
         "raw_events": raw,
         "validated_events": kept,
@@ -90,6 +98,7 @@ def good_month() -> dict[str, pl.DataFrame]:
         "wallet_balances": WALLETS,
         "metered_events": metered,
         "invoices": invoices,
-        "invoice_lines": invoice_lines(routed_lines=made["routed_lines"], invoices=invoices),
+        "invoice_lines": lines,
+        "invoice_taxes": INVOICE_TAXES.conform(invoice_taxes(lines)),
     }
     return {name: tables[name] for name in TABLES}

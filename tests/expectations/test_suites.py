@@ -165,7 +165,11 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("discount_within_charge", row(discount=Decimal(1_000_000))),
         *MONEY,
     ),
-    "taxed_lines": (("taxable_adds_up", plus("taxable", "0.0001")), *MONEY),
+    "taxed_lines": (
+        ("taxable_adds_up", plus("taxable", "0.0001")),
+        ("taxes_add_up", plus("tax", "0.01")),
+        *MONEY,
+    ),
     "routed_lines": (
         ("destination_known", row(destination="BIN")),
         ("held_says_why", row(destination="HELD")),
@@ -199,6 +203,7 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("invoice_adds_up", plus("tax", "0.01")),
         ("invoice_adds_up", without(0)),
     ),
+    "invoice_taxes": (("taxes_add_up", plus("tax")), ("taxes_add_up", lambda f: f.clear())),
 }  # fmt: skip
 CASES = [(asset, name, corrupt) for asset, several in CORRUPTIONS.items() for name, corrupt in several]
 

@@ -38,6 +38,7 @@ def more_money(column: str) -> Corruption:
 CORRUPTIONS: dict[str, tuple[Corruption, str]] = {
     "billing_terms": (first_row(included_free=Decimal(-1)), "included_free_at_least_zero"),
     "metered_events": (first_row(quantity=Decimal(-1)), "quantity_not_negative"),
+    "wallet_balances": (lambda frame: stray_grant(frame), "available_at_least_zero"),
     "quota_checks": (first_row(line_id="ln_nowhere"), "no_orphan_line"),
     "rollovers": (first_row(carried=Decimal(-5)), "carried_at_least_zero"),
     "usage_aggregates": (first_row(events=77), "every_event_counted"),
@@ -50,7 +51,41 @@ CORRUPTIONS: dict[str, tuple[Corruption, str]] = {
     "settlements": (more_money("subtotal"), "lines_add_up"),
     "invoices": (lambda frame: frame.with_columns(number=pl.lit("INV-1")), "number_unique"),
     "invoice_lines": (first_row(invoice_id="inv_nowhere"), "no_orphan_line"),
+    "invoice_taxes": (lambda frame: stray_tax(frame), "taxes_add_up"),
 }
+
+
+def stray_tax(frame: pl.DataFrame) -> pl.DataFrame:
+    """A tax of an invoice that levies none."""
+    ids = {
+        "month": MARCH,
+        "tenant_id": "acme",
+        "customer_id": "ada",
+        "invoice_id": "inv_x",
+        "number": 1,
+        "name": "VAT",
+    }
+    rest = {
+        "treatment": "STANDARD",
+        "inclusive": False,
+        "currency": "USD",
+        "taxable": Decimal(1),
+        "tax": Decimal(1),
+    }
+    return pl.DataFrame([{**dict.fromkeys(frame.columns), **ids, **rest}], schema=frame.schema)
+
+
+def stray_grant(frame: pl.DataFrame) -> pl.DataFrame:
+    """A wallet that owes."""
+    ids = {
+        "month": MARCH,
+        "tenant_id": "acme",
+        "customer_id": "ada",
+        "wallet_id": "wal_x",
+        "grant_id": "grt_x",
+    }
+    rest = {"currency": "USD", "burn_order": 1, "kind": "CASH", "available": Decimal(-1)}
+    return pl.DataFrame([{**dict.fromkeys(frame.columns), **ids, **rest}], schema=frame.schema)
 
 
 def run_from(world: World, table: str) -> dg.ExecuteInProcessResult:

@@ -27,7 +27,6 @@ from transforms.s07_discount import discount
 from transforms.s08_tax import tax
 from transforms.s09_route import route
 from transforms.s10_settle import MixedBillingEntities, settle
-from transforms.terms import UnsupportedTerms
 
 
 def taxed(
@@ -57,18 +56,6 @@ def test_without_rules_the_lines_pass_unchanged() -> None:
     line = taxed((term(), 500)).row(0, named=True)
     assert (line["amount"], line["taxable"]) == (d(5), d(5))
     assert (line["commit_adjustment"], line["discount"], line["tax"]) == (d(0), d(0), d(0))
-
-
-@pytest.mark.parametrize(
-    ("given", "stage"),
-    [
-        ({"tax_code": "SW050000"}, "Tax cannot honour a tax code"),
-    ],
-)
-def test_terms_a_stage_cannot_honour_are_refused_by_name(given: dict[str, Any], stage: str) -> None:
-    line = term(**given)
-    with pytest.raises(UnsupportedTerms, match=stage):
-        route(taxed_lines=taxed((line, 5)), terms=terms(line))
 
 
 @pytest.mark.parametrize(

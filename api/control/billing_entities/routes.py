@@ -42,6 +42,9 @@ class BillingEntityBody(Body):
     )
     rounding_mode: str | None = Field(None, description="HALF_EVEN or HALF_UP.", examples=["HALF_EVEN"])
     tax_registration: str | None = Field(None, examples=["US-12-3456789"])
+    registered_in: list[str] | None = Field(
+        None, description="Where it collects tax; none: everywhere.", examples=[["DE", "US-CA"]]
+    )
     address: dict[str, Any] | None = Field(None, examples=[_ADDRESS])
     branding: dict[str, Any] | None = Field(
         None,
@@ -144,5 +147,5 @@ def shown_entity(row: BillingEntityRow) -> dict[str, Any]:
         "updated_at": row.updated_at,
         "archived_at": row.archived_at,
     }
-    unknown = ("legalName", "reportingCurrency", "taxRegistration", "address", "branding")
+    unknown = ("legalName", "reportingCurrency", "taxRegistration", "registeredIn", "address", "branding")
     return {"id": row.id, **dict.fromkeys(unknown), **written_entity(entity_of(row)), **camel(lasting)}

@@ -23,6 +23,7 @@ from storage.repositories.invoice_states import (
     page_of_invoices,
     payments_of,
 )
+from storage.repositories.taxes import taxes_of
 from storage.services.invoice_documents import invoice_document
 from storage.services.invoices_by_hand import InvoicesByHand
 from storage.services.payment_gateways import PaymentGateways
@@ -181,7 +182,8 @@ def _with_lines(tx: Tx, reference: str) -> dict[str, Any]:
     payments = [
         camel({name: getattr(payment, name) for name in shown}) for payment in payments_of(tx.session, row)
     ]
-    return {**_shown(row), "lineItems": lines, "payments": payments}
+    taxes = [camel(each) for each in taxes_of(tx.session, row)]
+    return {**_shown(row), "lineItems": lines, "payments": payments, "taxes": taxes}
 
 
 def _shown(row: InvoiceRow) -> dict[str, Any]:

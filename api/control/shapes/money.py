@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from api.control.shapes.shown import Day, Exact, Instant, Kept, Object, Shown
+from api.control.shapes.taxes import InvoiceTax, LineTax
 
 
 class ScheduledChange(Shown):
@@ -284,6 +285,10 @@ class InvoiceLine(Shown):
     discount: Exact
     taxable: Exact
     tax: Exact
+    tax_included: Exact | None
+    taxes: list[LineTax] | None
+    fx_rate: Exact | None
+    price_currency: str | None
 
 
 class Payment(Shown):
@@ -304,6 +309,7 @@ class InvoiceWithLines(Invoice):
 
     line_items: list[InvoiceLine]
     payments: list[Payment]
+    taxes: list[InvoiceTax]
 
 
 class BillRun(Shown):

@@ -37,6 +37,7 @@ class BillingEntity(Kept):
     invoice_number_format: str
     rounding_mode: str
     tax_registration: str | None
+    registered_in: list[str] | None
     address: Object | None
     branding: Object | None
     is_default: bool

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from api.control.shapes import billing, catalog, money, people
+from api.control.shapes import billing, catalog, money, people, taxes
 
 Shape = type[BaseModel]
 
@@ -24,6 +24,7 @@ NOUNS: Mapping[str, Shape] = {
     "/api/v1/customers": people.Customer,
     "/api/v1/internal/subscriptions": money.Subscription,
     "/api/v1/internal/tenants": people.Tenant,
+    "/api/v1/fx-rates": taxes.FxRate,
     "/api/v1/invoices": money.Invoice,
     "/api/v1/metrics": catalog.Metric,
     "/api/v1/offerings": catalog.Offering,
@@ -36,6 +37,7 @@ NOUNS: Mapping[str, Shape] = {
     "/api/v1/rateplans": catalog.RatePlan,
     "/api/v1/replays": billing.WholeFinding,
     "/api/v1/subscriptions": money.Subscription,
+    "/api/v1/tax-rates": taxes.TaxRate,
     "/api/v1/teams": people.Team,
     "/api/v1/wallets": money.Wallet,
     "/api/v1/webhook-sources": people.WebhookSource,

@@ -34,6 +34,8 @@ SOURCE = {
     "metricKeyPath": "$.m",
     "quantityPath": "$.q",
 }
+TAX_RATE = {"name": "VAT", "country": "DE", "ratePercent": 19, "validFrom": "2999-01-01"}
+FX_RATE = {"from": "USD", "to": "EUR", "day": "2999-01-01", "rate": "0.92"}
 MONTH = {"billingPeriodStart": "2023-11-01T00:00:00Z", "billingPeriodEnd": "2023-12-01T00:00:00Z"}
 
 Maker = Callable[["World"], str]
@@ -184,6 +186,8 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/credit-notes": _credit_note,
     "/api/v1/replays": _replay,
     "/api/v1/bill-runs": _plain("/api/v1/bill-runs", **MONTH),
+    "/api/v1/tax-rates": _plain("/api/v1/tax-rates", **TAX_RATE),
+    "/api/v1/fx-rates": _plain("/api/v1/fx-rates", **FX_RATE),
 }
 """Path before the id to what makes one."""
 

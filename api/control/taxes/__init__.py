@@ -1,0 +1,1 @@
+"""Tax rates and exchange rates over HTTP. Keep out: which rate holds, what it comes to."""
