@@ -14,6 +14,8 @@ from tests.scenarios import MARCH, MARCH_USAGE
 from tests.world import QUIET, World
 from transforms.frames import TABLES
 
+pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
+
 BILLING = [name for name in TABLES if name not in EVENT_TABLES]
 Corruption = Callable[[pl.DataFrame], pl.DataFrame]
 
