@@ -41,8 +41,8 @@ access_rights = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
-replay = dg.define_asset_job(
-    "replay",
+replay_month = dg.define_asset_job(
+    "replay_month",
     selection=dg.AssetSelection.assets("replay"),
     partitions_def=MONTHS,
     description="Work a billed month out again from raw events and compare it with what was billed. Posts nothing.",
@@ -135,7 +135,7 @@ def keep_wallet_books() -> None:
 JOBS = [
     ingest,
     close_month,
-    replay,
+    replay_month,
     reconcile,
     access_rights,
     maintain_lake,

@@ -182,7 +182,7 @@ def test_two_findings_of_one_line_are_not_both_posted(billed: World):
 def test_the_lineage_shows_a_replay_and_its_page(billed: World):
     issue(billed, MARCH)
     late(billed, 10, "late-1")
-    metadata = billed.run("replay", month=MARCH).asset_materializations_for_node("replay")[0].metadata
+    metadata = billed.run("replay_month", month=MARCH).asset_materializations_for_node("replay")[0].metadata
     assert (metadata["equal"].value, metadata["lines"].value, metadata["lines_different"].value) == (
         False,
         12,
