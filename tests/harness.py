@@ -68,17 +68,20 @@ class Databases:
         server.create_database(TEMPLATE)
         _migrate(server.url(TEMPLATE))
 
+    def url(self, name: str) -> str:
+        """Where a database of that name is, or would be."""
+        return self._server.url(name)
+
     @contextmanager
-    def fresh(self) -> Iterator[str]:
-        """URL of a new, migrated database, dropped on leaving."""
-        name = f"test_{next(self._numbers)}"
-        clone = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-            sql.Identifier(name), sql.Identifier(TEMPLATE)
+    def fresh(self, name: str | None = None, *, like: str = TEMPLATE) -> Iterator[str]:
+        """URL of a new database, dropped on leaving. name: where its URL must be known beforehand. like: the database it begins
+        as a copy of; connections to that one are cut. By default it is a migrated one without rows."""
+        name = name or f"test_{next(self._numbers)}"
+        clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+            sql.Identifier(name), sql.Identifier(like)
         )
         with psycopg.connect(self._server.url("postgres"), autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [TEMPLATE]
-            )
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [like])
             admin.execute(clone)
         try:
             yield self._server.url(name)

@@ -111,7 +111,8 @@ class Corrections:
             if self._adjusted(each["lineId"]) != Decimal(each["adjusted"]):
                 raise StaleReplay(replay_id, each["lineId"])
         new = [self._new(replay, each, reason) for each in replay.differences]
-        self._session.execute(insert(AdjustmentRow).values(new).on_conflict_do_nothing())
+        if new:
+            self._session.execute(insert(AdjustmentRow).values(new).on_conflict_do_nothing())
         now: Any = self._session.scalar(select(func.now()))
         replay.status, replay.reason = "APPROVED", reason
         replay.approved_by, replay.approved_at = self._actor.id, now

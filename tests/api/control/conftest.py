@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from sqlalchemy.orm import Session
 
 from api.control.app import create_app
 from api.control.settings import ControlSettings
+from stack.embedded import Valkey
 from storage.database import session_scope
 from storage.repositories.keys import sha256_of
 from storage.secret_files import operator_token
 from storage.tables.doors import OperatorKeyRow
 from storage.tables.tenants import BillingEntityRow, TenantRow
+from tests import harness
 from tests.api.control.documented import Document
 
 TENANTS = ("acme", "rival")
+DATABASE = "control"
+UNLIMITED = 10**9
 _documents: list[Document] = []
 
 
@@ -38,13 +43,14 @@ class Api:
     """Requests to the door as the installation's owner or, with `role`, with an operator key of that role. `tenant` "" sends no
     X-Tenant-Id. Further keywords are headers: `if_match='"1"'`. Answers are httpx responses, each as the API's document says."""
 
-    def __init__(self, app: FastAPI, client: TestClient, root: str, database_url: str) -> None:
-        self.app = app
+    def __init__(self, installation: Installation, client: TestClient, database_url: str) -> None:
+        self.app = installation.app
+        self.home = installation.home
         self.client = client
         self.database_url = database_url
-        self.root = root
+        self.root = operator_token(self.home)
         self._keys: dict[tuple[str, str], str] = {}
-        self._document = _document_of(app)
+        self._document = _document_of(self.app)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.send("GET", path, **options)
@@ -111,15 +117,39 @@ class Api:
         return self._keys[(tenant, role)]
 
 
+@dataclass(frozen=True)
+class Installation:
+    """What stays the same for all tests of a worker: making the application takes longer than most tests."""
+
+    app: FastAPI
+    home: Path
+
+
+@pytest.fixture(scope="session")
+def installation(database_server: harness.Databases, redis_server: Valkey) -> Iterator[Installation]:
+    """The application, over a database that each test makes anew under the same name."""
+    with harness.short_folder() as home:
+        settings = ControlSettings(
+            database_server.url(DATABASE), home, redis_server.url, requests_per_minute=UNLIMITED
+        )
+        yield Installation(create_app(settings), home)
+
+
 @pytest.fixture
-def api(database_url: str, redis_url: str, home: Path) -> Iterator[Api]:
+def api(
+    installation: Installation,
+    database_server: harness.Databases,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Api]:
     """The door with the tenants acme and rival, both empty."""
-    with session_scope(database_url) as session:
-        for tenant in TENANTS:
-            _make_tenant(session, tenant)
-    app = create_app(ControlSettings(database_url, home, redis_url))
-    with TestClient(app, raise_server_exceptions=True) as client:
-        yield Api(app, client, operator_token(home), database_url)
+    monkeypatch.setenv("AFORO_HOME", str(installation.home))
+    with database_server.fresh(DATABASE) as database_url:
+        with session_scope(database_url) as session:
+            for tenant in TENANTS:
+                _make_tenant(session, tenant)
+        with TestClient(installation.app, raise_server_exceptions=True) as client:
+            yield Api(installation, client, database_url)
 
 
 def _make_tenant(session: Session, tenant: str) -> None:

@@ -17,8 +17,6 @@ from storage.tenancy import tenant_tx
 from tests.api.control.conftest import Api, problem
 from tests.storage.worlds import ACME, applied
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 KEYS = "/api/v1/api-keys"
 APP = {
     "name": "Checkout",

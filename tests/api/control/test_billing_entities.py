@@ -12,8 +12,6 @@ from storage.repositories.invoices import settle
 from tests.api.control.conftest import Api, problem
 from tests.storage.test_invoices import settlement
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 ENTITIES = "/api/v1/billing-entities"
 US = {
     "code": "US",

@@ -15,8 +15,6 @@ from schemathesis.engine import events, from_schema
 from tests.api.control.conftest import Api
 from tests.api.control.examples import MAKERS, World
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 PARAMETER = re.compile(r"\{([^}]+)\}")
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 REFUSED = ["400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "429"]

@@ -10,8 +10,6 @@ import pytest
 from domain.catalog.products import TYPES
 from tests.api.control.conftest import Api, problem
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 METRICS = "/api/v1/metrics"
 CALLS = {"key": "calls", "name": "Calls", "aggregationType": "COUNT"}
 BYTES = {"key": "bytes", "name": "Bytes", "aggregationType": "SUM"}

@@ -13,8 +13,6 @@ from storage.database import session_scope
 from storage.repositories.rights import unit_records
 from tests.api.control.conftest import Api, problem
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 METRICS = "/api/v1/metrics"
 CALLS = {"name": "API Calls", "aggregationType": "COUNT"}
 EVERYTHING = {

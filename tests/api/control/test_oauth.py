@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import stat
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -111,10 +110,10 @@ def test_both_secrets_work_while_a_key_is_rotated(shop: Api, agent: dict[str, An
 
 
 def test_the_signing_key_is_its_owners_alone_and_old_tokens_outlive_it(
-    shop: Api, agent: dict[str, Any], home: Path
+    shop: Api, agent: dict[str, Any]
 ) -> None:
     before = form(shop, **credentials(agent)).json()["access_token"]
-    assert stat.S_IMODE((home / "secrets" / "token_keys.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((shop.home / "secrets" / "token_keys.json").stat().st_mode) == 0o600
     assert shop.post("/internal/v1/auth/rotate-signing-key", role="OWNER").status_code == 403
     assert len(shop.made("/internal/v1/auth/rotate-signing-key", tenant="")["keys"]) == 2
     after = form(shop, **credentials(agent)).json()["access_token"]

@@ -8,8 +8,6 @@ import pytest
 
 from tests.api.control.conftest import Api, problem
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 OFFERINGS = "/api/v1/offerings"
 
 

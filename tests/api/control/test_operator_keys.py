@@ -10,8 +10,6 @@ from sqlalchemy import text
 from storage.database import session_scope
 from tests.api.control.conftest import Api, problem
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 KEYS = "/api/v1/operator-keys"
 
 

@@ -11,8 +11,6 @@ from sqlalchemy import text
 from storage.database import session_scope
 from tests.api.control.conftest import Api, problem
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 TEAMS, APPS, AGENTS = "/api/v1/teams", "/api/v1/apps", "/api/v1/agents"
 
 

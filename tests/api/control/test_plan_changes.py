@@ -14,8 +14,6 @@ from storage.tables.operations import BillRequestRow
 from tests.api.control.conftest import Api, problem
 from tests.api.control.subscription_world import SUBSCRIPTIONS, fill, subscribed
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 
 @pytest.fixture(autouse=True)
 def _world(api: Api) -> None:

@@ -12,8 +12,6 @@ from storage.repositories.audit import Audit
 from tests.api.control.conftest import Api, problem
 from tests.api.control.test_metrics import priced
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 PRODUCTS = "/api/v1/products"
 METRICS = "/api/v1/metrics"
 DETAILS = {"base_path": "/v2", "api_version": "2.0"}

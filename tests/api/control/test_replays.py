@@ -52,8 +52,8 @@ def test_an_approved_finding_becomes_adjustments_once(api: Api) -> None:
     assert "late usage" in str(entries)
 
 
-def test_the_key_evidence_is_checked_with_is_public(api: Api, home: Any) -> None:
-    assert api.client.get("/.well-known/evidence-keys.json").json() == evidence_keys(home)
+def test_the_key_evidence_is_checked_with_is_public(api: Api) -> None:
+    assert api.client.get("/.well-known/evidence-keys.json").json() == evidence_keys(api.home)
 
 
 def test_a_tenant_may_let_corrections_approve_themselves(api: Api) -> None:

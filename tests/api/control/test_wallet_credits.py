@@ -8,8 +8,6 @@ from storage.database import session_scope
 from tests.api.control.conftest import Api, problem
 from tests.storage.worlds import acme, applied
 
-pytestmark = pytest.mark.slow  # a fresh door and database for each of many cases
-
 
 @pytest.fixture
 def shop(api: Api) -> Api:
