@@ -1,7 +1,7 @@
 """The management door over a large tenant: requests at random moments, lists at any depth, rights on their way to the edge. Put
 here: one measured series of each. Keep out: the tenant (control_data.py).
 
-The door runs as `aforo up` runs it: one process, over PostgreSQL and Valkey that keep what they accept on disk.
+The door runs as `aforo up` runs it: one process and the publisher of rights beside it, over PostgreSQL and Valkey that keep what they accept on disk.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import psutil
+import psycopg
 from redis import Redis
 
 from benchmarks import control_data
@@ -111,15 +112,23 @@ def running(customers: int, log: Any) -> Iterator[World]:
             "AFORO_CONTROL_PORT": str(port),
             "AFORO_CONTROL_RATE": "1000000",
         }
-        command = [sys.executable, "-m", "api.control"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment)
+        modules = ("api.control", "api.control.rights")
+        processes = [
+            subprocess.Popen([sys.executable, "-m", module], cwd=ROOT, env=environment) for module in modules
+        ]
+        process = processes[0]
         try:
             harness.wait_until(lambda: _answers(port), what="the management door")
+            harness.wait_until(
+                lambda: _waiting(database_url) == 0, what="rights to be published", seconds=300
+            )
             free = random.sample(range(0, customers, 2), customers // 2)
             yield World(process.pid, port, secret, database_url, redis_url, home, customers, free)
         finally:
-            process.terminate()
-            process.wait(20)
+            for each in processes:
+                each.terminate()
+            for each in processes:
+                each.wait(20)
 
 
 @contextmanager
@@ -145,6 +154,13 @@ def _processor_time(world: World) -> float:
     """Milliseconds the door has computed so far."""
     times = psutil.Process(world.pid).cpu_times()
     return (times.user + times.system) * 1000
+
+
+def _waiting(database_url: str) -> int:
+    """How many changes of rights are not published yet."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM rights_outbox").fetchone()
+        return int(row[0]) if row else 0
 
 
 def _answers(port: int) -> bool:

@@ -119,6 +119,7 @@ def _doors(environment: dict[str, str], ports: dict[str, int], servers: set[str]
             after=("schema", *log),
             port=control,
         ),
+        Service("rights", run("-m", "api.control.rights"), _lives(1.0), after=("schema", *log)),
     ]
 
 

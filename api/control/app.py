@@ -42,7 +42,6 @@ from api.control.wallets.credits import alert_routes, grant_routes, hold_routes
 from api.control.wallets.routes import debit_routes, wallet_routes
 from api.control.webhook_sources.routes import webhook_source_routes
 from storage.database import make_engine
-from storage.rights_flow import RightsFlow
 
 THREADS = 40
 """Requests that are worked on at once: the size of the pool FastAPI runs plain functions in."""
@@ -98,12 +97,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        flow = RightsFlow(settings.database_url, settings.redis_url) if settings.redis_url else None
-        if flow:
-            flow.start()
         yield
-        if flow:
-            flow.stop()
         engine.dispose()
 
     app = FastAPI(

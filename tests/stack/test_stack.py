@@ -108,7 +108,9 @@ def test_dagster_has_our_definitions_and_live_daemons(stack: Stack) -> None:
     harness.wait_until(healthy, what="Dagster's daemons to send heartbeats", seconds=60)
 
 
-@pytest.mark.parametrize("name", ["valkey", "postgres", "edge", "control", "daemon", "webserver", "code"])
+@pytest.mark.parametrize(
+    "name", ["valkey", "postgres", "edge", "control", "rights", "daemon", "webserver", "code"]
+)
 def test_whatever_is_killed_comes_back(stack: Stack, name: str) -> None:
     before = stack.pids()[name]
     os.kill(before, signal.SIGKILL)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import stat
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from redis import Redis
 
 from storage import hot_state
 from storage.database import session_scope
+from storage.rights_flow import RightsFlow
 from tests.api.control.conftest import Api
 from tests.api.control.test_api_keys import AGENT, KEYS
 from tests.api.edge.world import event, serving
@@ -131,15 +134,24 @@ def test_a_revoked_token_is_told_to_gateways(shop: Api, agent: dict[str, Any]) -
     assert shop.client.post("/oauth/revoke", data={}).json()["error"] == "invalid_request"
 
 
+@asynccontextmanager
+async def publishing(shop: Api, redis_url: str) -> AsyncIterator[None]:
+    """As the process beside the door does."""
+    flow = RightsFlow(shop.database_url, redis_url)
+    flow.start()
+    yield
+    flow.stop()
+
+
 async def test_what_is_decided_here_holds_at_the_edge(
     shop: Api, agent: dict[str, Any], redis_url: str
 ) -> None:
     token = form(shop, **credentials(agent)).json()["access_token"]
     by_key, by_token = ({"Authorization": f"Bearer {each}"} for each in (agent["clientSecret"], token))
     use = event(None, customerId="ann", metricName="calls")
-    with Redis.from_url(redis_url) as redis:
-        wait_until(lambda: _keys(redis) == 3, what="the key to be published")
-    async with serving(redis_url) as edge:
+    async with publishing(shop, redis_url), serving(redis_url) as edge:
+        with Redis.from_url(redis_url) as redis:
+            wait_until(lambda: _keys(redis) == 3, what="the key to be published")
         for headers in (by_key, by_token):
             assert (await edge.post("/v1/meter", json=use, headers=headers)).status_code == 202
         shop.made(f"{KEYS}/{agent['id']}/revoke")
