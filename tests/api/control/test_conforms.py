@@ -23,7 +23,8 @@ TENANTS = "/api/v1/internal/tenants"
 
 
 def settings(api: Api, phases: tuple[str, ...], examples: int) -> SchemathesisConfig:
-    """Every check there is, on requests made up from the document, the same ones each time."""
+    """Every check there is but one, on requests made up from the document, the same ones each time. `use_after_free` expects 404
+    of what was deleted; here DELETE archives, and what is archived stays readable by its id, which the tests of each noun claim."""
     return SchemathesisConfig.from_dict(
         {
             "seed": 1,
@@ -31,6 +32,7 @@ def settings(api: Api, phases: tuple[str, ...], examples: int) -> SchemathesisCo
             "checks": {
                 "positive_data_acceptance": {"expected-statuses": ["2xx", *REFUSED]},
                 "negative_data_rejection": {"expected-statuses": REFUSED},
+                "use_after_free": {"enabled": False},
             },
             "continue-on-failure": True,
             "phases": {name: {"enabled": name in phases} for name in PHASES},
