@@ -20,6 +20,7 @@ from transforms.validate import LATE_AFTER
 
 VOID, AMEND = "VOID", "AMEND"
 _ACT = ("tenant_id", "idempotency_key", "act", "corrects", "raw_seq")
+_OF_ACTS = ("act", "corrects", "origin_received_at")
 _Key = tuple[str, str]
 
 
@@ -80,9 +81,10 @@ def _as_amended(validated: pl.LazyFrame, standing: Mapping[int, _Key]) -> pl.Laz
     names = rows.collect_schema().names()
     renamed = rows.drop("idempotency_key", "key_hash").join(origins.lazy(), on="raw_seq", how="inner")
     first = pl.col("origin_received_at")
-    return renamed.with_columns(
-        received_at=first, late=first - pl.col("occurred_at") > pl.lit(LATE_AFTER)
-    ).select(names)
+    usage = renamed.with_columns(received_at=first, late=first - pl.col("occurred_at") > pl.lit(LATE_AFTER))
+    # From here on it is usage like any other, so that asking again what is in force changes nothing.
+    cleared = (pl.lit(None, dtype=rows.collect_schema()[name]).alias(name) for name in _OF_ACTS)
+    return usage.with_columns(cleared).select(names)
 
 
 def _hash(key: _Key) -> int:

@@ -79,3 +79,11 @@ def test_the_schema_is_that_of_validated_events() -> None:
     events = validated(sent("a"), act("AMEND", "a", "amend:1", 5)).lazy()
     assert in_force(events).collect_schema() == events.collect_schema()
     assert in_force(events).filter(pl.col("occurred_month") == "2023-11").collect().height == 1
+
+
+def test_asking_twice_changes_nothing() -> None:
+    events = validated(
+        sent("a"), sent("b"), act("AMEND", "a", "amend:1", 5), act("VOID", "b", "void:1")
+    ).lazy()
+    once = in_force(events).collect()
+    assert in_force(once.lazy()).collect().equals(once)
