@@ -29,6 +29,7 @@ from storage.services.event_corrections import (
 from storage.services.invoice_preview import invoice_preview
 from storage.tables.corrections import EventActRow
 from storage.tenancy import tenant_tx
+from tests.orchestration.test_by_itself import minute
 from tests.orchestration.test_replay import (
     approve,
     issue,
@@ -200,3 +201,22 @@ def test_the_edges_counters_move_by_what_an_act_changes(billed: World):
     assert counted[field] == -3_000_000, (
         "8 taken back and 5 added, to a counter this world's door never raised"
     )
+
+
+def test_an_act_that_was_sent_twice_by_a_crash_counts_once(billed: World):
+    row = act(billed, "amend", "ada-gb-1", WHY | {"quantity": 2})
+    send_waiting(billed.database_url, billed.redis)
+    with session_scope(billed.database_url) as session:
+        # As if the process had died between the log and the note that it was sent.
+        session.get_one(EventActRow, ("acme", row.id)).sent_at = None
+    assert count_of_ticks(billed) == 1, "a recorded act starts a run by itself"
+    land(billed)
+    (line,) = report(replayed(billed))["differences"]
+    assert (line["billed"], line["replayed"]) == ("11.25", "6")
+    arrived = [each["outcome"] for each in story(billed, row.act_key)["received"]]
+    assert arrived == ["ACCEPTED", "DUPLICATE"]
+
+
+def count_of_ticks(world: World) -> int:
+    drain(world.redis, world.lake)
+    return len(minute(world).run_requests)
