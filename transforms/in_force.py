@@ -27,9 +27,10 @@ _Key = tuple[str, str]
 def in_force(validated: pl.LazyFrame) -> pl.LazyFrame:
     """The VALIDATED_EVENTS that count: without voided and amended ones and the acts themselves, and with what amendments say under
     the key and the lateness of the event they go back to. `raw_seq` is the amendment's: there stands what counts."""
-    acts = validated.filter(pl.col("act").is_not_null()).select(_ACT).collect()
-    if acts.is_empty():
+    is_act = pl.col("act").is_not_null()
+    if not validated.select(is_act.any()).collect().item():
         return validated
+    acts = validated.filter(is_act).select(_ACT).collect()
     corrected, standing = _resolved(acts.iter_rows(named=True))
     plain = validated.filter(pl.col("act").is_null(), ~pl.col("raw_seq").is_in(_places(validated, corrected)))
     if not standing:
