@@ -10,6 +10,7 @@ from expectations.data_docs import DataDocs
 from storage.database import advisory_lock
 from storage.drain import drain
 from storage.lake import Lake
+from storage.services.event_corrections import send_waiting
 from transforms.frames import TABLES
 
 
@@ -27,6 +28,7 @@ def raw_events(
     docs: dg.ResourceParam[DataDocs],
 ) -> dg.MaterializeResult:
     with advisory_lock(database, INGESTING):
+        send_waiting(database, redis)
         done = drain(redis, lake)
     metadata = event_metadata(lake, "raw_events", done.first, done.last, docs=docs, run=context.run_id)
     return dg.MaterializeResult(metadata=metadata | done.verdicts)

@@ -67,12 +67,23 @@ class Door:
     salt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What makes an event an operator's act upon another one. kind: VOID or AMEND. corrects: that one's idempotency key.
+    origin_received_at: when the event it all goes back to was received, epoch microseconds."""
+
+    kind: str
+    corrects: str
+    origin_received_at: int
+
+
 @dataclass(slots=True)
 class UsageEvent:
     """An event as understood; fields that could not be read are None, and `refusals` says why.
 
     occurred_at: epoch microseconds. digest: 16 bytes of BLAKE2b over tenant and idempotency key. payload_hash: signed
-    64 bits over what the event says. definition: the billable unit, None where unknown and for `system.*`.
+    64 bits over what the event says. definition: the billable unit, None where unknown and for `system.*`. act: no door
+    sets it; only what corrects single events does.
     """
 
     customer_id: str | None = None
@@ -86,6 +97,7 @@ class UsageEvent:
     backfill: str | None = None
     definition: UnitRecord | None = None
     refusals: list[Refusal] = field(default_factory=list)
+    act: Act | None = None
 
     @property
     def key_hash(self) -> int | None:

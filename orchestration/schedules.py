@@ -17,7 +17,9 @@ from orchestration.jobs import (
     maintain_lake,
     reconcile,
 )
+from storage.database import session_scope
 from storage.drain import backlog
+from storage.services.event_corrections import count_waiting
 from storage.services.subscription_upkeep import due
 from storage.services.wallet_upkeep import due_wallets
 
@@ -26,11 +28,15 @@ RUNNING = dg.DefaultScheduleStatus.RUNNING
 
 @dg.schedule(job=ingest, cron_schedule="* * * * *", default_status=RUNNING)
 def ingest_every_minute(
-    context: dg.ScheduleEvaluationContext, redis: dg.ResourceParam[Redis]
+    context: dg.ScheduleEvaluationContext,
+    redis: dg.ResourceParam[Redis],
+    database: dg.ResourceParam[Engine],
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Move what the edge accepted into the lake; a minute without events starts no run."""
     waiting, oldest = backlog(redis)
-    if not waiting:
+    with session_scope(database) as session:
+        acts = count_waiting(session)
+    if not waiting and not acts:
         yield dg.SkipReason("The event log is empty.")
         return
     context.log.info("%s requests wait, the oldest since %s", waiting, oldest)

@@ -20,6 +20,7 @@ COMMAND_FILES = (
     "replay",
     "evidence",
     "dlq",
+    "events",
     "sql",
     "audit",
 )

@@ -26,10 +26,12 @@ _VERDICTS = {"A": "ACCEPTED", "D": "DUPLICATE", "C": "CONFLICT", "X": "REJECTED"
 _NAMES = {
     "c": "customer_id", "u": "unit", "q": "quantity", "t": "occurred_at", "k": "idempotency_key", "h": "key_hash",
     "p": "payload_hash", "n": "correction", "x": "reject_code", "d": "reject_detail", "f": "backfill", "j": "payload",
+    "a": "act", "o": "corrects", "r": "origin_received_at",
 }  # fmt: skip
 _RECORD = {
     "c": pl.String, "u": pl.String, "q": pl.String, "t": pl.Int64, "k": pl.String, "h": pl.Int64, "p": pl.Int64,
     "n": pl.Boolean, "x": pl.String, "d": pl.String, "f": pl.String, "j": pl.String,
+    "a": pl.String, "o": pl.String, "r": pl.Int64,
 }  # fmt: skip
 
 

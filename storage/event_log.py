@@ -44,11 +44,12 @@ class LogNotDurable(TransientFailure):
     code = "LOG_NOT_DURABLE"
 
 
-class LogRecord(msgspec.Struct):
+class LogRecord(msgspec.Struct, omit_defaults=True):
     """One received event as it stands in an entry, one JSON line each; see `LogEntry.body`.
 
     c customer, u unit (key, or as sent), q quantity (decimal text), t occurred at (epoch µs), k idempotency key,
-    h key hash, p payload hash, n correction, x reject code, d reject detail, f backfill reason, j event as sent.
+    h key hash, p payload hash, n correction, x reject code, d reject detail, f backfill reason, j event as sent. Of an
+    operator's act upon an event alone: a VOID or AMEND, o key of that event, r receipt of its origin (epoch µs).
     """
 
     c: str | None
@@ -63,6 +64,9 @@ class LogRecord(msgspec.Struct):
     d: str | None
     f: str | None
     j: str
+    a: str | None = None
+    o: str | None = None
+    r: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +269,7 @@ def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
 
 def _record(event: UsageEvent, text: str) -> LogRecord:
     refusal = event.refusals[0] if event.refusals else None
+    act = event.act
     return LogRecord(
         event.customer_id,
         event.unit,
@@ -278,6 +283,7 @@ def _record(event: UsageEvent, text: str) -> LogRecord:
         refusal.detail if refusal else None,
         event.backfill,
         text,
+        *((act.kind, act.corrects, act.origin_received_at) if act else ()),
     )
 
 

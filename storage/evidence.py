@@ -77,11 +77,23 @@ def find(session: Session, lake: Lake, reference: str, tenant_id: str | None = N
     terms = terms_of(session, lake, scope)
     events = lake.scan("metered_events", scope).collect()
     if _hash_of(row, lines, events, terms) != row.input_hash:
-        events = recompute(lake, terms, scope, Known(raw_until=row.raw_until or 0)).metered_events
-        if _hash_of(row, lines, events, terms) != row.input_hash:
-            raise EvidenceChanged(row.number, "its events or terms are no longer those it was billed from")
+        events = _as_billed(lake, row, lines, terms)
     own = events.filter(pl.col("line_id").is_in([line["line_id"] for line in lines]))
     return Found(row, lines, own.sort("line_id", "occurred_at", "key_hash"), terms)
+
+
+def _as_billed(lake: Lake, row: InvoiceRow, lines: list[dict[str, Any]], terms: pl.DataFrame) -> pl.DataFrame:
+    """The metered events as they were known when the invoice was billed: up to its newest event, or, since a voided event leaves
+    no trace on it, up to an act upon one of the customer's events after that. Raises EvidenceChanged."""
+    scope = Scope(row.month, (row.tenant_id,), (row.customer_id,))
+    until = row.raw_until or 0
+    later = (pl.col("act").is_not_null(), pl.col("raw_seq") > until)
+    acts = lake.scan("validated_events", Scope(None, scope.tenants, scope.customers)).filter(*later)
+    for place in [until, *acts.select("raw_seq").collect()["raw_seq"].sort()]:
+        events = recompute(lake, terms, scope, Known(raw_until=place)).metered_events
+        if _hash_of(row, lines, events, terms) == row.input_hash:
+            return events
+    raise EvidenceChanged(row.number, "its events or terms are no longer those it was billed from")
 
 
 def _hash_of(row: InvoiceRow, lines: list[dict[str, Any]], events: pl.DataFrame, terms: pl.DataFrame) -> str:

@@ -169,7 +169,10 @@ def _gate_again(
     inside = raw.filter(pl.col("occurred_at") >= reach.start, pl.col("occurred_at") < reach.end)
     if scope.customers:
         inside = inside.filter(pl.col("customer_id").is_in(list(scope.customers)))
-    keys = inside.select("key_hash").unique().collect().lazy()
+    # An amendment may say another time than its event, so acts are known whatever month they are of.
+    acts = raw.filter(pl.col("act").is_not_null())
+    concerned = pl.concat([inside.select("key_hash"), acts.select("key_hash")])
+    keys = concerned.unique().collect().lazy()
     places = raw.join(keys, on="key_hash", how="semi").select("raw_seq").collect()["raw_seq"].sort()
     cursor = scratch.cursor("validated_events")
     for start in range(0, len(places), batch):

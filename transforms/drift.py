@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from transforms.in_force import in_force
 from transforms.table import INSTANT, QUANTITY, TEXT
 
 PERIODS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -41,7 +42,8 @@ def drift(*, counters: pl.DataFrame, periods: pl.DataFrame, validated_events: pl
         .otherwise(pl.col("quantity").round(6, mode="half_to_even"))
     )
     in_lake = (
-        validated_events.filter(pl.col("occurred_at") >= since)
+        in_force(validated_events)
+        .filter(pl.col("occurred_at") >= since)
         .select("tenant_id", "customer_id", "unit", "occurred_at", "quantity")
         .join(additive.lazy(), on=["tenant_id", "customer_id", "unit"], how="inner")
         .filter(pl.col("occurred_at") >= pl.col("period_start"), pl.col("occurred_at") < pl.col("period_end"))

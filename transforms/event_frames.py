@@ -30,6 +30,12 @@ _EVENT = (
     _c("key_id", TEXT, "the API key used, or the operator for files"),
 )
 
+_AMENDS = (
+    _c("act", TEXT, "an operator's act upon an event: VOID or AMEND; null: usage as it came", True),
+    _c("corrects", TEXT, "idempotency key of the event it voids or amends", True),
+    _c("origin_received_at", INSTANT, "receipt of the event it all goes back to", True),
+)
+
 RAW_EVENTS = Table(
     "raw_events",
     "Everything that arrived, refused events too, exactly as received, with the edge's verdict. Append-only truth.",
@@ -50,6 +56,7 @@ RAW_EVENTS = Table(
         _c("correction", FLAG, "a negative amount of a unit that allows corrections"),
         _c("backfill", TEXT, "the operator's reason for letting old events in", True),
         _c("payload", TEXT, "the event as sent (JSON)", True),
+        *_AMENDS,
     ),
     key=("raw_seq",),
     partition_by=("received_day",),
@@ -75,7 +82,7 @@ RAW_EVENTS = Table(
 
 VALIDATED_EVENTS = Table(
     "validated_events",
-    "Events that passed all gates, each key once, for ever.",
+    "Events that passed all gates, each key once, for ever; those that were voided or amended, and the acts that did it, too.",
     (
         _c("raw_seq", WHOLE, "the raw event this is"),
         *_EVENT,
@@ -91,6 +98,7 @@ VALIDATED_EVENTS = Table(
         _c("correction", FLAG, "a negative amount of a unit that allows corrections"),
         _c("backfill", TEXT, "the operator's reason for letting old events in", True),
         _c("payload", TEXT, "the event as sent (JSON)", True),
+        *_AMENDS,
     ),
     key=("tenant_id", "key_hash", "idempotency_key"),
     partition_by=("occurred_month",),
@@ -110,6 +118,16 @@ VALIDATED_EVENTS = Table(
             "have happened at most 90 days before it was received, unless an operator let it in",
             (pl.col("occurred_at") >= pl.col("received_at") - pl.duration(days=90))
             | pl.col("backfill").is_not_null(),
+        ),
+        Rule(
+            "acts_name_their_event",
+            "if an act upon an event, be VOID or AMEND and name it",
+            pl.col("act").is_null()
+            | (
+                pl.col("act").is_in(["VOID", "AMEND"])
+                & pl.col("corrects").is_not_null()
+                & pl.col("origin_received_at").is_not_null()
+            ),
         ),
     ),
 )

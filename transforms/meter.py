@@ -10,6 +10,7 @@ from transforms.enrich import AGREED, USED, enrich, numbered, window
 from transforms.estimate_revenue import AT_THE_END, estimate_revenue, event_charges
 from transforms.frames import METERED_EVENTS, QUANTITY
 from transforms.free_units import shared_out
+from transforms.in_force import in_force
 from transforms.s03_aggregate import reduce_usage
 
 MOST = 2_000_000
@@ -23,13 +24,14 @@ def meter(
     month: str,
     rollovers: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """METERED_EVENTS of a month (YYYY-MM) under these BILLING_TERMS, in order of line and time.
+    """METERED_EVENTS of a month (YYYY-MM) under these BILLING_TERMS, in order of line and time. Events that were voided or amended
+    since do not count, whenever that was: `validated_events` must hold the acts upon them, too.
 
     rollovers: ROLLOVERS of the month, whose units are free too. Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
     """
     usage = numbered(terms)
     due = _with_carried(usage.filter("due"), rollovers)
-    enriched = once(enrich(nw.from_native(validated_events), terms=terms, month=month))
+    enriched = once(enrich(nw.from_native(in_force(validated_events)), terms=terms, month=month))
     billed = nw.col("disposition") == "BILLABLE"
     # What their terms say is looked up once they are in order, so that sorting moves as little as can be.
     billable = event_charges(enriched.filter(billed).drop(*USED, "disposition"), usage=due)

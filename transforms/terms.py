@@ -12,6 +12,7 @@ HARD_CAP = pl.when(pl.col("cap_behavior").fill_null("BLOCK") != "CHARGE").then(p
 """On BILLING_TERMS: usage beyond this is not billed; null: all of it is."""
 _USAGE = pl.col("kind") == "USAGE"
 NOT_HONOURED: tuple[tuple[str, pl.Expr, pl.Expr], ...] = (
+    # No longer written; a version published before may still say it.
     ("Rate", _USAGE & (pl.col("billing_timing") != "ARREARS"), pl.lit("charges in advance")),
     (
         "Discount",

@@ -125,7 +125,7 @@ def _price(fields: Fields) -> UnitPrice:
         limit=fields.quantity("limit", "cap", "hardLimit"),
         overage=fields.choice("ovBehavior", OVERAGE, "CHARGE"),
         rollover=read_rollover(fields),
-        timing=fields.choice("billingTiming", TIMINGS, "ARREARS"),
+        timing=_timing(fields),
         dimensions=read_dimensions(fields),
         tax_category=read_category(fields),
         **_block(fields, model),
@@ -133,6 +133,18 @@ def _price(fields: Fields) -> UnitPrice:
     )
     fields.done()
     return _agreeing(price, fields)
+
+
+def _timing(fields: Fields) -> str:
+    """What a unit comes to is known when its period is over, so only fees are charged ahead of it."""
+    timing = fields.choice("billingTiming", TIMINGS, "ARREARS")
+    if timing == "ADVANCE":
+        raise FieldProblem(
+            fields.at("billingTiming"),
+            "ADVANCE cannot be said of a unit, whose usage is known when the period is over; use ARREARS, and for what is paid "
+            "ahead a baseFee with baseFeeTiming ADVANCE",
+        )
+    return timing
 
 
 def _agreeing(price: UnitPrice, fields: Fields) -> UnitPrice:

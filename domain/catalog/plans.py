@@ -42,7 +42,7 @@ class UnitPrice:
     """How a plan prices one unit. rate: per unit or block; for PERCENTAGE the fraction (0.025 is 2.5 %).
 
     limit: usage in a period beyond which `overage` says what happens: CHARGE (nothing special), BLOCK (refused at the edge,
-    and not billed if it slips through), IGNORE (let through, not billed). timing: of a flat amount, ARREARS or ADVANCE.
+    and not billed if it slips through), IGNORE (let through, not billed). timing: ARREARS; ADVANCE in versions of old alone.
     """
 
     unit: str

@@ -65,7 +65,6 @@ def _not_billed_yet(plan: RatePlan) -> Iterator[tuple[str, str]]:
                 by_dimension is not None and bool(price.cap is not None or price.min_fee),
                 "a price by dimension with a minimum fee or under a hard cap",
             ),
-            "billingTiming": (price.timing == "ADVANCE", "a charge in advance"),
         }
         yield from ((f"metrics[{at}].{field}", what) for field, (agreed, what) in of_price.items() if agreed)
 

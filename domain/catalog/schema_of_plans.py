@@ -62,7 +62,7 @@ def price() -> Schema:
         "limit": amount("Usage in a period beyond which ovBehavior decides."),
         "ovBehavior": choice("Beyond the limit.", OVERAGE, "CHARGE"),
         "rollover": rollover(),
-        "billingTiming": choice("Of a flat amount: after the period, or before.", TIMINGS, "ARREARS"),
+        "billingTiming": choice("Usage is billed when its period is over.", ("ARREARS",), "ARREARS"),
         "dimensionPricing": dimension_pricing(),
         "taxCategory": text("What kind of thing it is, as tax rates name it."),
     }

@@ -6,6 +6,7 @@ import polars as pl
 
 from expectations.suite import Cross, Frames, Suite, repeated
 from expectations.suites._lines import due_usage, known_lines
+from transforms.in_force import in_force
 
 _WHO = ["tenant_id", "customer_id", "unit"]
 
@@ -44,7 +45,8 @@ def _lost(frame: pl.LazyFrame, terms: pl.LazyFrame, validated: pl.LazyFrame) -> 
     reached = {name: pl.lit(value) for name, value in reach.collect().row(0, named=True).items()}
     newest = frame.select(pl.col("raw_seq").max()).collect().item()
     owed = (
-        validated.filter(
+        in_force(validated)
+        .filter(
             month.is_between(reached["first"], reached["last"]),
             at.is_between(reached["start"], reached["end"], closed="left"),
             pl.col("raw_seq") <= pl.lit(newest),

@@ -13,6 +13,7 @@ from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import frozen_balances
 from transforms import pipeline
 from transforms.frames import BILLING_TERMS, WALLET_BALANCES
+from transforms.in_force import in_force
 from transforms.meter import meter
 from transforms.s02_rollover import earlier_months, rollover
 from transforms.terms import due
@@ -31,7 +32,7 @@ def invoice_preview(
     used = pl.col("occurred_at").is_between(
         terms["active_start"].min(), terms["active_end"].max(), closed="left"
     )
-    events = lake.scan("validated_events", scope).filter(used)
+    events = in_force(lake.scan("validated_events", scope)).filter(used)
     earlier = earlier_allowances(lake, scope, earlier_months(terms))
     carried = rollover(terms=due(terms), earlier_allowances=earlier)
     metered = meter(validated_events=events, terms=terms, month=month, rollovers=carried)

@@ -1,11 +1,11 @@
-"""Replays of closed months, and the adjustments they lead to. Keep out: queries; what differs (transforms.compare)."""
+"""Replays of closed months, the adjustments they lead to, and acts upon single events. Keep out: queries; what differs (transforms.compare)."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables.base import Amount, Base, CreatedAt, Id, TenantId
@@ -83,3 +83,30 @@ class AdjustmentBillRow(Base):
     invoice_id: Mapped[Id]
     month: Mapped[str] = mapped_column()
     amount: Mapped[Amount]
+
+
+class EventActRow(Base):
+    """An operator's act upon one event, and what is written into the event log for it. sent_at: when it was; null: not yet."""
+
+    __tablename__ = "event_acts"
+    __table_args__ = (
+        CheckConstraint("kind IN ('VOID', 'AMEND')", name="kind"),
+        # Each event is corrected once, whoever asks at the same time; later corrections are of the amendment.
+        UniqueConstraint("tenant_id", "event_key"),
+        Index(None, "sent_at", postgresql_where=text("sent_at IS NULL")),
+    )
+
+    tenant_id: Mapped[TenantId]
+    id: Mapped[Id]
+    kind: Mapped[str]
+    event_key: Mapped[str]
+    origin_key: Mapped[str]
+    act_key: Mapped[str]
+    customer_id: Mapped[str]
+    unit: Mapped[str]
+    reason: Mapped[str]
+    changes: Mapped[dict[str, Any]]
+    request: Mapped[dict[str, Any]]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.catalog.fields import Fields
+from domain.catalog.fields import FieldProblem, Fields
 from domain.catalog.plan_diff import plan_differences
 from domain.catalog.plan_documents import plan_document
 from domain.catalog.plan_price import price_plan
@@ -24,7 +24,7 @@ EVERYTHING: dict[str, Any] = {
     "dimensionPricing": {"b": 2, "a": "0.5"},
     "metrics": [
         {"unit": "calls", "rate": 1, "includedFree": 5, "limit": 9, "ovBehavior": "BLOCK", "rollover": True, "minFee": 3},
-        {"unit": "tokens", "rate": 1, "billingTiming": "ADVANCE", "dimensionPricing": {"field": "m", "values": {"x": {"price": 1}}}},
+        {"unit": "tokens", "rate": 1, "dimensionPricing": {"field": "m", "values": {"x": {"price": 1}}}},
     ],
 }  # fmt: skip
 
@@ -37,6 +37,14 @@ def test_content_and_document_lead_back_to_the_same_plan() -> None:
     read = read_plan(Fields(EVERYTHING, ""), "USD")
     assert plan_of("all", None, read.content(UNITS)) == read
     assert read_plan(Fields(plan_document(read, {}), ""), "USD") == read
+
+
+def test_usage_charged_ahead_is_refused_where_it_is_written() -> None:
+    for price in ({"rate": 1}, {"model": "FLAT_RATE", "flatRate": 5}):
+        with pytest.raises(
+            FieldProblem, match=r"metrics\[0\]\.billingTiming: ADVANCE cannot .* baseFeeTiming ADVANCE"
+        ):
+            plan(metrics=[{"unit": "calls", "billingTiming": "advance", **price}])
 
 
 def test_a_version_made_before_these_terms_keeps_its_hash() -> None:

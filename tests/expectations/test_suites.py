@@ -91,6 +91,7 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("quantity_not_negative", row(quantity=Decimal(-1))),
         ("not_from_the_future", shifted("received_at", -timedelta(minutes=6))),
         ("not_too_old", shifted("received_at", timedelta(days=91))),
+        ("acts_name_their_event", row(act="VOID")),
         ("raw_event_behind_it", row(raw_seq=999)),
         ("raw_event_behind_it", plus("quantity", "0.000000001")),
         ("raw_event_behind_it", row(tenant_id="other")),

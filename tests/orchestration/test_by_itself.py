@@ -1,6 +1,7 @@
 """What runs without anyone asking: schedules and the sensor, evaluated for real."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -19,8 +20,13 @@ from tests.scenarios import MARCH, MARCH_USAGE, TWO_TENANTS
 from tests.world import QUIET, World
 
 
+def minute(world: World) -> Any:
+    resources = {"redis": world.redis, "database": engine_of(world.database_url)}
+    return ingest_every_minute.evaluate_tick(dg.build_schedule_context(resources=resources))
+
+
 def test_a_minute_without_events_starts_no_run(world: World):
-    tick = ingest_every_minute.evaluate_tick(dg.build_schedule_context(resources={"redis": world.redis}))
+    tick = minute(world)
     assert not tick.run_requests
     assert tick.skip_message == "The event log is empty."
 
@@ -28,7 +34,7 @@ def test_a_minute_without_events_starts_no_run(world: World):
 def test_a_minute_with_events_starts_a_run(world: World):
     world.apply(TWO_TENANTS["acme"])
     world.send("acme", MARCH_USAGE, received="2026-03-15T00:00:00")
-    tick = ingest_every_minute.evaluate_tick(dg.build_schedule_context(resources={"redis": world.redis}))
+    tick = minute(world)
     assert len(tick.run_requests) == 1
 
 

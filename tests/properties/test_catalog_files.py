@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from domain.catalog.catalog import read_catalog
 from domain.catalog.catalog_document import catalog_document
-from domain.catalog.plan_terms import OVERAGE, TIMINGS
+from domain.catalog.plan_terms import OVERAGE
 from domain.catalog.plans import MODELS, TIERED
 from domain.quantity import plain
 from storage.catalog_export import export_catalog
@@ -39,7 +39,7 @@ def tiers(draw: st.DrawFn) -> list[dict[str, Any]]:
 @st.composite
 def prices(draw: st.DrawFn, unit: str) -> dict[str, Any]:
     model = draw(st.sampled_from(MODELS))
-    price: dict[str, Any] = {"unit": unit, "model": model, "billingTiming": draw(st.sampled_from(TIMINGS))}
+    price: dict[str, Any] = {"unit": unit, "model": model, "billingTiming": "ARREARS"}
     if model == "FLAT_RATE":
         return price | {"flatRate": draw(money)}
     price |= {"tiers": draw(tiers())} if model in TIERED else {"rate": draw(money)}

@@ -118,7 +118,7 @@ EVERYTHING: dict[str, Any] = {
                     "perEventMin": "0.10",
                     "perEventMax": "3",
                 },
-                {"unit": "seats", "model": "FLAT_RATE", "flatRate": "80", "billingTiming": "ADVANCE"},
+                {"unit": "seats", "model": "FLAT_RATE", "flatRate": "80"},
             ],
         },
         {

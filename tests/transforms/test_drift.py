@@ -78,3 +78,11 @@ def test_tenants_and_customers_have_counters_of_their_own() -> None:
         (0, 0, 0),
         (2, 2, 0),
     ]
+
+
+def test_events_voided_or_amended_since_count_as_they_now_stand() -> None:
+    one, other = event(CALLS, 3, idempotency_key="a"), event(CALLS, 4, idempotency_key="b")
+    when = {"origin_received_at": MID_NOVEMBER}
+    void = event(CALLS, 0, idempotency_key="v", act="VOID", corrects="a", **when)
+    amendment = event(CALLS, 6, idempotency_key="m", act="AMEND", corrects="b", **when)
+    assert found([counter(6)], [period()], one, other, void, amendment) == [(6, 6, 0)]

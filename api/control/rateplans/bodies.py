@@ -67,7 +67,9 @@ class MetricConfigBody(Body):
     per_event_fee: Decimal | None = Field(None, description="PERCENTAGE: added to each event's charge.")
     per_event_min: Decimal | None = Field(None, description="PERCENTAGE: least charge of an event.")
     per_event_max: Decimal | None = Field(None, description="PERCENTAGE: greatest charge of an event.")
-    billing_timing: str | None = Field(None, description="ARREARS (usual) or ADVANCE.")
+    billing_timing: str | None = Field(
+        None, description="ARREARS; only fees are charged in advance: baseFeeTiming."
+    )
     limit: Decimal | None = Field(None, description="Usage in a period beyond which ovBehavior applies.")
     ov_behavior: str | None = Field(
         None, description="Beyond the limit, or beyond the free units: CHARGE (usual), BLOCK or IGNORE."

@@ -185,3 +185,62 @@ class WalletSummary(Shown):
     utilization: Exact | None
     waterfall: list[Object]
     bonus_units: list[Object]
+
+
+class EventAct(Shown):
+    """An operator's act upon one event. sentAt: when it went into the event log; null: it is on its way."""
+
+    id: str
+    kind: str = Field(examples=["VOID"])
+    event_key: str
+    origin_key: str
+    act_key: str
+    customer_id: str
+    unit: str
+    reason: str
+    changes: Object
+    created_by: str
+    created_at: Instant
+    sent_at: Instant | None
+
+
+class EventArrival(Shown):
+    """What arrived under an idempotency key, and what became of it: ACCEPTED, or the code it was quarantined with."""
+
+    raw_seq: int
+    outcome: str = Field(examples=["IDEMPOTENCY_CONFLICT"])
+    detail: str | None
+    received_at: Instant
+    source: str
+    key_id: str
+    customer_id: str | None
+    unit: str | None
+    quantity: Exact | None
+    occurred_at: Instant | None
+    payload: str | None
+
+
+class BilledEvent(Shown):
+    """What the last bill of a month made of an event."""
+
+    month: str = Field(examples=["2026-01"])
+    raw_seq: int
+    disposition: str = Field(examples=["BILLABLE"])
+    subscription_id: str | None
+    line_id: str | None
+    quantity: Exact
+    running_total: Exact | None
+    marginal_revenue: Exact | None
+    invoice_id: str | None
+    invoice_number: str | None
+    invoice_status: str | None
+
+
+class EventStory(Shown):
+    """Where an event is and why."""
+
+    key: str
+    state: str = Field(examples=["COUNTED"])
+    received: list[EventArrival]
+    acts: list[EventAct]
+    billed: list[BilledEvent]

@@ -13,9 +13,11 @@ from typing import Any
 from sqlalchemy import insert
 
 from storage.database import session_scope
+from storage.lake import Lake
 from storage.tables.corrections import ReplayRow
 from storage.tables.invoices import InvoiceRow
 from tests.api.control.conftest import Api
+from tests.transforms.event_rows import gated, raw_event, raws
 
 CUSTOMER = {"name": "Ann", "email": "ann@x.example", "plan": "STANDARD", "defaultCurrency": "USD"}
 GATEWAY = {
@@ -151,6 +153,14 @@ def _replay(world: World) -> str:
     return about["id"]
 
 
+def _event(world: World) -> str:
+    """An accepted event in the lake, which outlives the test: its key is its own."""
+    key = f"evt_{secrets.token_hex(8)}"
+    kept, _ = gated(raws(raw_event(key, 8, tenant_id=world.tenant), first=secrets.randbelow(2**40)))
+    Lake(str(world.api.home / "lake")).cursor("validated_events").append(kept, markers={})
+    return key
+
+
 MAKERS: dict[str, Maker] = {
     "/api/v1/customers": _plain("/api/v1/customers", **CUSTOMER),
     "/api/v1/metrics": _plain("/api/v1/metrics", key="calls", name="Calls", aggregationType="COUNT"),
@@ -185,6 +195,7 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/invoices": _invoice,
     "/api/v1/credit-notes": _credit_note,
     "/api/v1/replays": _replay,
+    "/api/v1/events": _event,
     "/api/v1/bill-runs": _plain("/api/v1/bill-runs", **MONTH),
     "/api/v1/tax-rates": _plain("/api/v1/tax-rates", **TAX_RATE),
     "/api/v1/fx-rates": _plain("/api/v1/fx-rates", **FX_RATE),

@@ -1,0 +1,1 @@
+"""Single events: where one is and why, voiding it, amending it. Keep out: metering (api.edge)."""
