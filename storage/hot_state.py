@@ -275,9 +275,11 @@ def _write_keys(redis: Redis, tenant_id: str, keys: Mapping[str, KeyRecord | Non
     write = redis.pipeline(transaction=False)
     for sha, record in sorted(stale.items(), key=lambda item: item[1] is not None):
         if record is None:
-            write.delete(key_key(sha)).srem(keys_key(tenant_id), sha)
+            write.delete(key_key(sha))
+            write.srem(keys_key(tenant_id), sha)
         else:
-            write.sadd(keys_key(tenant_id), sha).set(key_key(sha), record)
+            write.sadd(keys_key(tenant_id), sha)
+            write.set(key_key(sha), record)
     write.execute()
     return bool(stale)
 

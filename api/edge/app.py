@@ -13,6 +13,7 @@ from api import envelope
 from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
+from api.edge.preflight import add_preflight_routes
 from api.edge.service import EdgeService
 from api.edge.settings import EdgeSettings
 from api.problems import Problem
@@ -35,6 +36,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     # Routes are tried in order and routers within routers cost a match each: the busiest come first, directly.
     add_access_routes(app, service)
     add_ingest_routes(app, service)
+    add_preflight_routes(app, service)
     add_health_routes(app, service)
     app.add_exception_handler(RedisError, _unavailable)
     app.add_exception_handler(OSError, _unavailable)

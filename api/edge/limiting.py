@@ -1,0 +1,51 @@
+"""Limits on the wire. Put here: the headers of a counted request, and refusing one. Keep out: counting, what the limits are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import Request
+
+from api.problems import Problem
+from domain.limits import Counted, Limit
+
+_SOFT = (b"x-ratelimit-warning", b"limit-exceeded-soft-mode")
+
+
+def tell(
+    request: Request,
+    limits: Sequence[tuple[str, Limit]],
+    counted: Sequence[Counted],
+    *,
+    refused: bool = False,
+) -> None:
+    """Put the tightest window's headers on the answer. Raises Problem 429 if the request was refused."""
+    if not counted:
+        return
+    (_, limit), tightest = min(
+        zip(limits, counted, strict=True), key=lambda pair: (not pair[1].over, pair[1].remaining)
+    )
+    headers = [
+        (b"x-ratelimit-limit", b"%d" % limit.ceiling),
+        (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
+        (b"x-ratelimit-reset", b"%d" % tightest.reset),
+        (b"x-ratelimit-window", b"%d" % limit.window),
+    ]
+    request.scope.setdefault("state", {})["headers"] = headers
+    if refused:
+        raise _refusal(limits, counted)
+    if tightest.over:
+        headers.append(_SOFT)
+
+
+def _refusal(limits: Sequence[tuple[str, Limit]], counted: Sequence[Counted]) -> Problem:
+    over = [
+        (*named, found) for named, found in zip(limits, counted, strict=True) if found.over and named[1].hard
+    ]
+    name, limit, _ = over[0]
+    wait = max(1, -(-max(c.wait_ms for _, _, c in over) // 1000))
+    whose = "this API key" if ":key:" in name else "this tenant"
+    detail = f"More than {limit.ceiling} requests in {limit.window} s with {whose}; go on in {wait} s."
+    return Problem(
+        429, detail, code="RATE_LIMITED", headers={"Retry-After": str(wait)}, extra={"retryAfter": wait}
+    )
