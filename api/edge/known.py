@@ -61,8 +61,8 @@ class Known:
             return cached[1]
         found = await self._redis.get(hot_state.key_key(sha))
         if found is None:
-            self._keys.pop(sha, None)
             await self._fail_if_lost()
+            self._keys.pop(sha, None)
             return None
         record = hot_state.decode_key(cast(bytes, found))
         if len(self._keys) >= _MOST_KEYS:
