@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
@@ -16,6 +17,8 @@ from api.edge.ingest import add_ingest_routes
 from api.edge.preflight import add_preflight_routes
 from api.edge.service import EdgeService
 from api.edge.settings import EdgeSettings
+from api.edge.upload_worker import UploadWorker
+from api.edge.uploads import add_upload_routes
 from api.problems import Problem
 from domain.errors import TransientFailure
 
@@ -25,11 +28,16 @@ _RETRY = {"Retry-After": "1"}
 def create_app(settings: EdgeSettings) -> FastAPI:
     """The edge over one Redis. It connects with the first request, not now."""
     service = EdgeService(settings)
+    worker = UploadWorker(service)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _settle_memory()
+        background = asyncio.create_task(worker.run())
         yield
+        background.cancel()
+        with suppress(asyncio.CancelledError):
+            await background
         await service.close()
 
     app = FastAPI(title="Aforo edge", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -37,6 +45,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_access_routes(app, service)
     add_ingest_routes(app, service)
     add_preflight_routes(app, service)
+    add_upload_routes(app, service, worker)
     add_health_routes(app, service)
     app.add_exception_handler(RedisError, _unavailable)
     app.add_exception_handler(OSError, _unavailable)

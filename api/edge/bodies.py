@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -41,9 +43,33 @@ async def read_body(request: Request, limit: int, *, seconds: float = 30.0) -> b
         async with asyncio.timeout(seconds):
             body = await _received(request, limit)
     except TimeoutError:
-        raise Problem(408, f"The body did not arrive within {seconds:g} seconds.", headers=_CLOSE) from None
+        raise _too_slow(seconds) from None
     encoding = headers.get("content-encoding")
     return body if encoding is None else await _decoded(body, encoding.strip().lower(), limit)
+
+
+async def body_chunks(request: Request, limit: int, *, seconds: float) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises Problem 413 at its end if it is larger than `limit`, 408 where it takes too long."""
+    size = 0
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                message = await request.receive()
+        except TimeoutError:
+            raise _too_slow(seconds) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= limit:
+            yield chunk
+        elif size > limit + _DISCARDED:
+            raise _too_large(limit, is_read=False)
+        if not message.get("more_body", False):
+            break
+    if size > limit:
+        raise _too_large(limit)
 
 
 async def _received(request: Request, limit: int) -> bytes:
@@ -159,6 +185,10 @@ def _not_a_batch(message: str) -> Problem:
         return Problem(400, "The body is not a JSON object.", code="BAD_REQUEST")
     wrong = FieldError("events", 'is not a list; send {"events": [ … ]}', "SCHEMA_INVALID")
     return Problem(422, "events: is not a list of events.", code="SCHEMA_INVALID", errors=[wrong])
+
+
+def _too_slow(seconds: float) -> Problem:
+    return Problem(408, f"The body did not arrive within {seconds:g} seconds.", headers=_CLOSE)
 
 
 def _too_large(limit: int, *, is_read: bool = True) -> Problem:

@@ -83,15 +83,16 @@ async def take_in(
     *,
     complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     door: str | None = None,
+    received_at: int | None = None,
 ) -> Outcome:
     """Every event of a request through the gates and into the log, refused ones too; returns when that is on disk.
 
     texts: each event as sent. complete: what a route takes for granted in its events, such as a quantity of 1. door: whose
-    limits the request counts in, None: nobody's.
+    limits the request counts in, None: nobody's. received_at: where that was before now.
     """
     if not texts:
         return Outcome("", ())
-    received_at = service.stamp()
+    received_at = received_at or service.stamp()
     view = await service.known.tenant(key.tenant_id)
     gates = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt)
     sent: list[Any] = []

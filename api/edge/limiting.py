@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 from fastapi import Request
 
+from api.edge.service import EdgeService
 from api.problems import Problem
+from domain.access import KeyRecord
 from domain.limits import Counted, Limit
+from storage import access_state
 
 _SOFT = (b"x-ratelimit-warning", b"limit-exceeded-soft-mode")
 
@@ -49,3 +52,10 @@ def _refusal(limits: Sequence[tuple[str, Limit]], counted: Sequence[Counted]) ->
     return Problem(
         429, detail, code="RATE_LIMITED", headers={"Retry-After": str(wait)}, extra={"retryAfter": wait}
     )
+
+
+async def count(service: EdgeService, request: Request, key: KeyRecord, door: str) -> None:
+    """Count a request whose work takes round trips of its own. Raises Problem 429."""
+    limits = service.limits(key, await service.known.tenant(key.tenant_id), door)
+    answers = await access_state.ask(service.redis, key.tenant_id, limits, ())
+    tell(request, limits, answers.limits, refused=answers.refused)
