@@ -19,6 +19,7 @@ from api.edge.service import EdgeService
 from api.edge.settings import EdgeSettings
 from api.edge.upload_worker import UploadWorker
 from api.edge.uploads import add_upload_routes
+from api.edge.webhooks import add_webhook_routes
 from api.problems import Problem
 from domain.errors import TransientFailure
 
@@ -46,6 +47,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_ingest_routes(app, service)
     add_preflight_routes(app, service)
     add_upload_routes(app, service, worker)
+    add_webhook_routes(app, service)
     add_health_routes(app, service)
     app.add_exception_handler(RedisError, _unavailable)
     app.add_exception_handler(OSError, _unavailable)

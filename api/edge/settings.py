@@ -17,7 +17,7 @@ class EdgeSettings:
     """redis_url: event log and hot state. remember_seconds: how long the door itself knows an idempotency key.
     fresh_seconds: how stale keys and units may be; a revoked key stops that long after its revocation was published.
     token_issuer: whose tokens are good. workers: processes behind the port. home: where uploads lie, and the key that secrets of
-    webhook sources are sealed with. limits: requests of each key, by door. gateways: addresses (CIDR) that may ask for quota and
+    webhook sources are sealed with. public_url: this door as seen from outside; some providers sign it. limits: requests of each key, by door. gateways: addresses (CIDR) that may ask for quota and
     margin with a tenant's name alone. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
     how long it answers from what it did know."""
 
@@ -33,6 +33,7 @@ class EdgeSettings:
     max_upload_bytes: int = 50 * 1024 * 1024
     body_seconds: float = 30.0
     home: str = ".aforo"
+    public_url: str = ""
     limits: Mapping[str, Limit | None] = field(default_factory=lambda: DEFAULTS)
     gateways: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     fail_open: bool = False
@@ -41,6 +42,7 @@ class EdgeSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> EdgeSettings:
         """Settings from AFORO_REDIS_URL, AFORO_EDGE_HOST, _PORT, _WORKERS, AFORO_REMEMBER_SECONDS, AFORO_TOKEN_ISSUER, AFORO_HOME,
+        AFORO_PUBLIC_URL (where senders of webhooks find the edge),
         AFORO_LIMIT_METER, _INGEST, _ACCESS, _ENTITLEMENTS (`10000/1000/HARD`, `off`), AFORO_GATEWAYS (CIDR, comma-separated),
         AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS. Raises NotALimit and ValueError."""
         found = os.environ if env is None else env
@@ -52,6 +54,7 @@ class EdgeSettings:
             remember_seconds=int(found.get("AFORO_REMEMBER_SECONDS", cls.remember_seconds)),
             token_issuer=found.get("AFORO_TOKEN_ISSUER", cls.token_issuer),
             home=found.get("AFORO_HOME", cls.home),
+            public_url=found.get("AFORO_PUBLIC_URL", cls.public_url),
             limits=_limits(found),
             gateways=_addresses(found.get("AFORO_GATEWAYS"), cls.gateways),
             fail_open=_is_open(found.get("AFORO_ACCESS_FAIL", "closed")),
