@@ -15,6 +15,7 @@ from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
 from api.edge.preflight import add_preflight_routes
+from api.edge.reservations import add_reservation_routes
 from api.edge.service import EdgeService
 from api.edge.settings import EdgeSettings
 from api.edge.upload_worker import UploadWorker
@@ -46,6 +47,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_access_routes(app, service)
     add_ingest_routes(app, service)
     add_preflight_routes(app, service)
+    add_reservation_routes(app, service)
     add_upload_routes(app, service, worker)
     add_webhook_routes(app, service)
     add_health_routes(app, service)

@@ -99,7 +99,7 @@ async def _ingest(service: EdgeService, request: Request, route: _Route) -> Resp
     outcome = await take_in(service, key, route.source, texts, complete=complete, door=route.door)
     tell(request, outcome.limits, outcome.counted, refused=outcome.refused)
     if is_single:
-        _raise_if_failed(outcome)
+        raise_if_failed(outcome)
     return Response(msgspec.json.encode(outcome.body(origins)), status_code=202, media_type=_JSON)
 
 
@@ -144,7 +144,7 @@ def _one(sent: dict[str, Any]) -> dict[str, Any]:
     return sent if any(sent.get(name) is not None for name in QUANTITY_NAMES) else sent | {"quantity": 1}
 
 
-def _raise_if_failed(outcome: Outcome) -> None:
+def raise_if_failed(outcome: Outcome) -> None:
     """A single event that fails is a problem of its own; it is in the log all the same."""
     if not outcome.failures:
         return
