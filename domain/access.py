@@ -87,6 +87,8 @@ class SubscriptionRights:
     unfunded: str = ""
     balance: str | None = None
     """What is left in the wallet of a PREPAID subscription, exact text in the plan's currency."""
+    rate_limit: str | None = None
+    """How many requests the plan lets each key of the customer make; see domain.limits."""
 
 
 @dataclass(frozen=True, slots=True)

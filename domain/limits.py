@@ -9,7 +9,7 @@ from typing import NamedTuple
 METER, INGEST, ACCESS, ENTITLEMENTS = "meter", "ingest", "access", "entitlements"
 REFUSED = "refused"
 """Calls of a webhook source that are not signed by it."""
-_WRITTEN = re.compile(r"([1-9]\d{0,9})(?:/(\d{1,10}))?(?:/(HARD|SOFT))?(?:/([1-9]\d{0,4})s)?", re.IGNORECASE)
+_WRITTEN = re.compile(r"([1-9]\d{0,9})(?:/(\d{1,10}))?(?:/(HARD|SOFT))?(?:/([1-9]\d{0,6})s)?", re.IGNORECASE)
 
 
 class NotALimit(ValueError):

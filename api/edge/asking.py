@@ -63,7 +63,7 @@ class Caller:
         view = await service.known.tenant(tenant_id)
         customers = [customer for customer, _ in questions]
         own = self.key.customer_id
-        rights = await service.known.rights(view, [*customers, own] if own and view.limits else customers)
+        rights = await service.known.rights(view, [*customers, own] if own else customers)
         limits = service.limits(self.key, view, self.door)
         now = service.stamp()
         granted = [_granted(rights.get(c), view, now, wanted) for c, wanted in questions]

@@ -104,7 +104,7 @@ async def take_in(
         sent.append(decoded)
         events.append(event)
     billed = [e.customer_id for e in events if e.customer_id and e.definition and not e.refusals]
-    if view.limits and key.customer_id:
+    if key.customer_id:
         billed.append(key.customer_id)
     rights = await service.known.rights(view, billed)
     limits = service.limits(key, view, door) if door else []

@@ -56,6 +56,9 @@ def _refusal(limits: Sequence[tuple[str, Limit]], counted: Sequence[Counted]) ->
 
 async def count(service: EdgeService, request: Request, key: KeyRecord, door: str) -> None:
     """Count a request whose work takes round trips of its own. Raises Problem 429."""
-    limits = service.limits(key, await service.known.tenant(key.tenant_id), door)
+    view = await service.known.tenant(key.tenant_id)
+    if key.customer_id:
+        await service.known.rights(view, [key.customer_id])
+    limits = service.limits(key, view, door)
     answers = await access_state.ask(service.redis, key.tenant_id, limits, ())
     tell(request, limits, answers.limits, refused=answers.refused)

@@ -340,3 +340,13 @@ def test_webhook_sources_reach_the_edge_sealed_and_leave_it_when_archived(
     assert rebuild_if_lost(engine, redis) and redis.exists(source_key(source_id))
     change(lambda sources: sources.archive(source_id))
     assert not redis.exists(source_key(source_id)) and not redis.exists("webhook-sources:{acme}")
+
+
+def test_a_plans_rate_limit_is_published_with_the_rights(engine: Engine, redis: Redis) -> None:
+    limited = acme()
+    limited["ratePlans"][0]["rateLimit"] = {"requests": 100, "windowSeconds": 30, "burst": 5}
+    with session_scope(engine) as session:
+        applied(session, limited)
+    publish(engine, redis)
+    held = hot_state.read_rights(redis, "acme", "ann")
+    assert held is not None and {each.rate_limit for each in held.subscriptions} == {"100/5/HARD/30s"}

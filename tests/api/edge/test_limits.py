@@ -10,9 +10,10 @@ import httpx
 import pytest
 from redis import Redis
 
+from domain.access import CustomerRights
 from domain.limits import DEFAULTS, Limit, NotALimit, read_limit, write_limit
 from storage import access_state, event_log, hot_state
-from tests.api.edge.world import CUSTOMER_KEY, event, rights, serving
+from tests.api.edge.world import CUSTOMER_KEY, acme, event, rights, serving
 
 ACME = {"Authorization": f"Bearer {CUSTOMER_KEY}"}
 QUESTION = {"featureKey": "sso", "customerId": "acme"}
@@ -88,6 +89,22 @@ async def test_a_tenant_and_a_plan_may_have_limits_of_their_own(redis: Redis, re
         access_state.set_limits(redis, "t1", {"access": None})
     async with serving(redis_url) as edge:
         assert "x-ratelimit-limit" not in (await ask(edge)).headers
+
+
+async def test_a_plans_rate_limit_holds_for_each_key_of_its_customers(redis: Redis, redis_url: str) -> None:
+    world = rights()
+    [held] = acme().subscriptions
+    limited = CustomerRights("acme", (replace(held, rate_limit="2/1/HARD/60s"),))
+    hot_state.publish(redis, replace(world, customers=(limited,)))
+    async with serving(redis_url) as edge:
+        assert [(await ask(edge, headers=ACME)).status_code for _ in range(4)] == [200, 200, 200, 429]
+        batch = [
+            await edge.post("/v1/ingest/batch", json={"events": [event(str(n))]}, headers=ACME)
+            for n in range(4)
+        ]
+        assert [answer.status_code for answer in batch] == [202] * 4  # told, not turned away
+        assert "x-ratelimit-warning" in batch[-1].headers
+        assert (await ask(edge)).headers["x-ratelimit-limit"] == "55000"
 
 
 async def test_limits_are_no_reason_to_write_to_disk(redis: Redis, redis_url: str) -> None:
