@@ -176,16 +176,16 @@ def set_margin(redis: Redis, tenant_id: str, customer_id: str, level: MarginLeve
         redis.hset(margin_key(tenant_id), customer_id, msgspec.json.encode(level))
 
 
-def kill_session(redis: Redis, tenant_id: str, session_id: str, now: int) -> None:
+async def kill_session(redis: AsyncRedis, tenant_id: str, session_id: str, now: int) -> None:
     """Whoever meters with this session is told to stop it. now: epoch seconds."""
     name = f"killed:{{{tenant_id}}}"
     pipeline = redis.pipeline(transaction=True)
     pipeline.zremrangebyscore(name, "-inf", now)
     pipeline.zadd(name, {session_id: now + KILLED_SECONDS})
-    pipeline.execute()
+    await pipeline.execute()
 
 
-def live_sessions(redis: Redis, tenant_id: str, most: int = 1000) -> dict[str, int]:
+async def live_sessions(redis: AsyncRedis, tenant_id: str, most: int = 1000) -> dict[str, int]:
     """Sessions heard of within the last hour, the latest first, and when (epoch seconds)."""
-    found: Any = redis.zrevrange(f"sessions:{{{tenant_id}}}", 0, most - 1, withscores=True)
+    found: Any = await redis.zrevrange(f"sessions:{{{tenant_id}}}", 0, most - 1, withscores=True)
     return {session.decode(): int(at) for session, at in found}

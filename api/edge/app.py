@@ -17,6 +17,7 @@ from api.edge.ingest import add_ingest_routes
 from api.edge.preflight import add_preflight_routes
 from api.edge.reservations import add_reservation_routes
 from api.edge.service import EdgeService
+from api.edge.sessions import add_session_routes
 from api.edge.settings import EdgeSettings
 from api.edge.upload_worker import UploadWorker
 from api.edge.uploads import add_upload_routes
@@ -50,6 +51,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_reservation_routes(app, service)
     add_upload_routes(app, service, worker)
     add_webhook_routes(app, service)
+    add_session_routes(app, service)
     add_health_routes(app, service)
     app.add_exception_handler(RedisError, _unavailable)
     app.add_exception_handler(OSError, _unavailable)

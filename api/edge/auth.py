@@ -108,6 +108,15 @@ def require_tenant(key: KeyRecord, tenant_id: str | None, field: str) -> None:
         )
 
 
+def require_whole_tenant(key: KeyRecord) -> KeyRecord:
+    """The key, which must be the tenant's own: what is asked for concerns all of its customers. Raises Problem 403."""
+    if key.customer_id is not None:
+        raise Problem(
+            403, "This is for keys of the whole tenant only, not for a customer's.", code="FORBIDDEN"
+        )
+    return key
+
+
 def _require_address(key: KeyRecord, address: str) -> None:
     if not is_within(address, key.ip_ranges):
         raise Problem(

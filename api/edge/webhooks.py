@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from api.edge.access import to_json
-from api.edge.auth import authenticate
+from api.edge.auth import authenticate, require_whole_tenant
 from api.edge.bodies import read_body
 from api.edge.intake import take_in
 from api.edge.limiting import count
@@ -168,10 +168,7 @@ async def _keep(service: EdgeService, tenant_id: str, call: Call, verdict: str, 
 
 async def _owner(service: EdgeService, request: Request) -> KeyRecord:
     """Calls hold what every customer of the tenant did, so a customer's own key does not do."""
-    key = await authenticate(service, request, METER)
-    if key.customer_id is not None:
-        raise Problem(403, "Calls of webhooks are shown to keys of the whole tenant only.", code="FORBIDDEN")
-    return key
+    return require_whole_tenant(await authenticate(service, request, METER))
 
 
 async def _kept(service: EdgeService, key: KeyRecord, source_id: str, call_id: str) -> Call:

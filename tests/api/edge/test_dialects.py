@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from storage import access_state, event_log
+from storage import event_log
 from tests.api.edge.wire import Line, listening, raw
 from tests.api.edge.world import CUSTOMER_KEY, event
 
@@ -192,16 +192,17 @@ def test_heartbeats_learn_that_their_session_was_killed(port: int, redis: Redis)
     }
     with Line(port) as line:
         alive = line.send(raw("POST", "/v1/ingest/batch", batch(mcp, base)))
-        assert "killedSessionIds" not in alive.json and set(access_state.live_sessions(redis, "t1")) == {
-            "s-1",
-            "s-2",
-        }
-        access_state.kill_session(redis, "t1", "s-2", NOW_MS // 1000)
+        assert "killedSessionIds" not in alive.json and sessions(line) == {"s-1", "s-2"}
+        assert line.send(raw("POST", "/v1/sessions/s-2/kill", b"")).status == 204
+        assert line.send(raw("POST", "/v1/sessions/s-1/kill", b"", key=CUSTOMER_KEY)).status == 403
         told = line.send(raw("POST", "/v1/ingest/batch", batch(mcp, base)))
         ended = mcp | {"sessionBoundary": "SESSION_END", "idempotencyKey": "hb:end:s-1:2"}
         line.send(raw("POST", "/v1/ingest/batch", batch(ended)))
-    assert told.json["killedSessionIds"] == ["s-2"]
-    assert set(access_state.live_sessions(redis, "t1")) == {"s-2"}
+        assert told.json["killedSessionIds"] == ["s-2"] and sessions(line) == {"s-2"}
+
+
+def sessions(line: Line) -> set[str]:
+    return {each["sessionId"] for each in line.send(raw("GET", "/v1/sessions")).json["sessions"]}
 
 
 STATUSES: list[tuple[str, int, bytes]] = [
