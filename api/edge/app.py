@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
+from starlette.requests import ClientDisconnect
 
 from api import envelope
 from api.edge.access import add_access_routes
@@ -56,6 +57,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.add_exception_handler(RedisError, _unavailable)
     app.add_exception_handler(OSError, _unavailable)
     app.add_exception_handler(TransientFailure, _unavailable)
+    app.add_exception_handler(ClientDisconnect, _gone)
     envelope.install(app)
     return app
 
@@ -80,3 +82,8 @@ async def _unavailable(request: Request, error: Exception) -> Response:
         str(error) if isinstance(error, TransientFailure) else "The event log does not answer; try again."
     )
     raise Problem(503, detail, code=code, headers=_RETRY) from error
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """The client went away in the middle of its body: nobody is there to read this, and nothing was kept."""
+    return Response(status_code=400)

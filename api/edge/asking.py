@@ -4,6 +4,7 @@ the decision, how answers are spelled."""
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from fastapi import Request, Response
 from redis.exceptions import RedisError
 
 from api.edge.auth import authenticate, gateway_key
-from api.edge.known import TenantView
+from api.edge.known import HotStateMissing, TenantView
 from api.edge.limiting import tell
 from api.edge.service import EdgeService
 from domain.access import CustomerRights, KeyRecord, MarginLevel
@@ -20,8 +21,6 @@ from domain.errors import TransientFailure
 from storage import access_state
 from storage.access_state import Found
 
-_PATIENCE = 0.5
-"""Seconds to wait for Redis before the snapshot answers."""
 STALE_OPEN, STALE_CLOSED = "UNAVAILABLE_FAIL_OPEN", "UNAVAILABLE_FAIL_CLOSED"
 
 
@@ -107,9 +106,13 @@ async def answered(
     trusted = gateway_key(service, request) if gateway else None
     if not service.snapshot.is_cut_off():
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(service.settings.access_seconds):
                 key = trusted or await authenticate(service, request, *doors)
                 response = await work(Caller(service, request, key, False, limited_as))
+        except HotStateMissing:
+            # Redis answers, but not about this tenant: lost and not yet published anew, or a name somebody made up.
+            if trusted and service.known.tenant_as_last_known(trusted.tenant_id, math.inf) is None:
+                raise
         except (RedisError, OSError, TransientFailure):
             service.snapshot.lost()
         else:

@@ -18,7 +18,8 @@ class EdgeSettings:
     fresh_seconds: how stale keys and units may be; a revoked key stops that long after its revocation was published.
     token_issuer: whose tokens are good. workers: processes behind the port. home: where uploads lie, and the key that secrets of
     webhook sources are sealed with. public_url: this door as seen from outside; some providers sign it. limits: requests of each key, by door. gateways: addresses (CIDR) that may ask for quota and
-    margin with a tenant's name alone. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
+    margin with a tenant's name alone. access_seconds: how long
+    access waits for Redis before it answers from what it last knew. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
     how long it answers from what it did know."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -36,6 +37,7 @@ class EdgeSettings:
     public_url: str = ""
     limits: Mapping[str, Limit | None] = field(default_factory=lambda: DEFAULTS)
     gateways: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    access_seconds: float = 0.5
     fail_open: bool = False
     stale_seconds: float = 3600.0
 

@@ -121,7 +121,7 @@ async def test_of_a_customer_never_seen_the_setting_decides(fail_open: bool, rea
 async def test_a_redis_that_hangs_holds_nobody_up_and_is_noticed_when_it_is_back(
     redis: Redis, redis_url: str
 ) -> None:
-    async with serving(redis_url) as edge:
+    async with serving(redis_url, access_seconds=0.5) as edge:
         await edge.post("/v1/canAccess", json=QUESTION)
         redis.client_pause(1500)
         began = time.monotonic()

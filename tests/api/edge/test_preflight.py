@@ -76,6 +76,9 @@ async def test_a_gateway_at_a_known_address_names_the_tenant_alone(redis: Redis,
         behind = tenant | {"X-Forwarded-For": "192.0.2.1"}
         assert (await edge.post(QUOTA, json=body, headers=behind)).status_code == 401
         assert (await edge.post(QUOTA, json=body)).status_code == 401
+        made_up = await edge.post(QUOTA, json=body, headers={"X-Tenant-Id": "nobody"})
+        assert made_up.status_code == 503
+        assert "stale" not in (await edge.post(QUOTA, json=body, headers=tenant)).json()
         assert (await edge.post("/v1/meter", json=event(), headers=tenant)).status_code == 401
         assert (await edge.post("/v1/canAccess", json=body, headers=tenant)).status_code == 401
     async with serving(redis_url, gateways=()) as edge:
