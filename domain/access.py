@@ -85,6 +85,23 @@ class SubscriptionRights:
     features: tuple[Feature, ...] = ()
     units: tuple[str, ...] = ()
     unfunded: str = ""
+    balance: str | None = None
+    """What is left in the wallet of a PREPAID subscription, exact text in the plan's currency."""
+    rate_limit: str | None = None
+    """How many requests the plan lets each key of the customer make; see domain.limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarginLevel:
+    """How far a customer is restricted because serving it costs more than it pays: NONE, L1_ALERT, L2_THROTTLE, L3_BLOCK.
+
+    throttle_rate: percent of requests let through at L2. retry_after: seconds.
+    """
+
+    level: str = "NONE"
+    throttle_rate: int = 50
+    retry_after: int = 1800
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

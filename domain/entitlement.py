@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
-from domain.access import CustomerRights, Feature, SubscriptionRights, UnitRecord
+from domain.access import CustomerRights, Feature, MarginLevel, SubscriptionRights, UnitRecord
 from domain.counters import OPERATIONS, counter_field
 from domain.quantity import plain
 
@@ -24,6 +24,8 @@ NO_SUBSCRIPTION = "NO_SUBSCRIPTION"
 UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
 INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
 BALANCE_USED_UP = "BALANCE_USED_UP"
+MARGIN_BLOCKED = "MARGIN_BLOCKED"
+_NONE: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Grant:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer. quota, used, remaining: exact units, None where there is no limit or no count. remaining is never
-    below 0. resets_at: epoch microseconds. value: what a STATIC feature holds."""
+    below 0, and without what is reserved. resets_at: epoch microseconds. value: what a STATIC feature holds. balance: what is
+    left in the wallet of a PREPAID subscription."""
 
     allowed: bool
     reason: str
@@ -52,6 +55,9 @@ class Decision:
     used: Decimal | None = None
     remaining: Decimal | None = None
     resets_at: int | None = None
+    hard: bool = True
+    reserved: Decimal | None = None
+    balance: Decimal | None = None
 
 
 def grants_of(
@@ -72,28 +78,40 @@ def grants_of(
     return found
 
 
-def decide(rights: CustomerRights | None, grants: Iterable[Grant], counted: Mapping[str, int]) -> Decision:
-    """The best answer any subscription gives. counted: millionths by counter field; an absent field counts as 0."""
+def decide(
+    rights: CustomerRights | None,
+    grants: Iterable[Grant],
+    counted: Mapping[str, int],
+    held: Mapping[str, int] = _NONE,
+    margin: MarginLevel | None = None,
+) -> Decision:
+    """The best answer any subscription gives. counted, held: millionths used and reserved by counter field; an absent field
+    counts as 0. margin: how far the customer is restricted; a block refuses everything."""
     if rights is None:
         return Decision(False, UNKNOWN_CUSTOMER)
     if not rights.subscriptions:
         return Decision(False, NO_SUBSCRIPTION)
-    decisions = [decide_one(grant, counted) for grant in grants]
+    decisions = [decide_one(grant, counted, held) for grant in grants]
     if not decisions:
         return Decision(False, FEATURE_NOT_IN_PLAN, plan=rights.subscriptions[0].plan)
-    return max(decisions, key=_rank)
+    best = max(decisions, key=_rank)
+    if margin is not None and margin.level == "L3_BLOCK" and best.allowed:
+        return replace(best, allowed=False, reason=MARGIN_BLOCKED)
+    return best
 
 
-def decide_one(grant: Grant, counted: Mapping[str, int]) -> Decision:
+def decide_one(grant: Grant, counted: Mapping[str, int], held: Mapping[str, int] = _NONE) -> Decision:
     """What one grant says. With the wallet empty, a prepaid subscription refuses what it would allow, or says so (ALERT)."""
-    decision = _by_feature(grant, counted)
+    decision = _by_feature(grant, counted, held)
+    if grant.subscription.balance is not None:
+        decision = replace(decision, balance=Decimal(grant.subscription.balance))
     if not decision.allowed or not grant.subscription.unfunded:
         return decision
     blocks = grant.subscription.unfunded == "BLOCK"
     return replace(decision, allowed=not blocks, reason=INSUFFICIENT_BALANCE if blocks else BALANCE_USED_UP)
 
 
-def _by_feature(grant: Grant, counted: Mapping[str, int]) -> Decision:
+def _by_feature(grant: Grant, counted: Mapping[str, int], held: Mapping[str, int]) -> Decision:
     feature = grant.feature
     answer = partial(Decision, feature=feature.key, type=feature.type, plan=grant.subscription.plan)
     if not feature.enabled:
@@ -109,9 +127,19 @@ def _by_feature(grant: Grant, counted: Mapping[str, int]) -> Decision:
     used = _neat(Decimal(counted.get(grant.counter, 0)).scaleb(-6))
     if quota is None:
         return answer(True, UNLIMITED, used=used, resets_at=grant.ends_at)
-    remaining = _neat(max(quota - used, Decimal(0)))
-    allowed, reason = _within(used < quota, feature.hard)
-    return answer(allowed, reason, quota=quota, used=used, remaining=remaining, resets_at=grant.ends_at)
+    reserved = _neat(Decimal(held[grant.counter]).scaleb(-6)) if grant.counter in held else None
+    left = quota - used - (reserved or 0)
+    allowed, reason = _within(left > 0, feature.hard)
+    return answer(
+        allowed,
+        reason,
+        quota=quota,
+        used=used,
+        remaining=_neat(max(left, Decimal(0))),
+        resets_at=grant.ends_at,
+        hard=feature.hard,
+        reserved=reserved,
+    )
 
 
 def summary(rights: CustomerRights) -> dict[str, bool | str | Decimal | None]:

@@ -23,6 +23,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from domain.counters import Bump
 from domain.errors import TransientFailure
+from domain.limits import Counted, Limit
 from domain.quantity import plain
 from domain.usage import UsageEvent
 
@@ -31,7 +32,8 @@ REMEMBER_SECONDS = 3 * 86_400
 """How long the door remembers a key. A fast path only: the lake knows every key for ever."""
 
 TENANTS = "log-tenants"
-_SCRIPT = (Path(__file__).parent / "scripts" / "append.lua").read_text(encoding="utf-8")
+_SCRIPTS = Path(__file__).parent / "scripts"
+_SCRIPT = "".join((_SCRIPTS / name).read_text(encoding="utf-8") for name in ("limits.lua", "append.lua"))
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _SYNC_WAIT_MS = 5_000
 _SUMMABLE = 500_000_000_000  # as in append.lua: larger amounts travel as text, Lua would round them
@@ -85,16 +87,24 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the log did with a request. created: the stream was new, so its tenant must be (re)announced."""
+    """What the log did with a request. created: the stream was new, so its tenant must be (re)announced.
+
+    A hard limit refused it where `verdicts` is empty; then nothing was written. killed: those of its sessions that were.
+    """
 
     verdicts: str
     entry_id: str
     created: bool
+    limits: tuple[Counted, ...] = ()
+    killed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes into one entry: the events of one request with their texts as sent and the counters they move."""
+    """What goes into one entry: the events of one request with their texts as sent and the counters they move.
+
+    limits: the windows it counts in, by name (with the tenant's tag). sessions: (session, whether it ended) as named by it.
+    """
 
     tenant_id: str
     source: str
@@ -103,6 +113,8 @@ class Request:
     events: Sequence[UsageEvent]
     texts: Sequence[str]
     bumps: Sequence[Sequence[Bump]]
+    limits: Sequence[tuple[str, Limit]] = ()
+    sessions: Sequence[tuple[str, bool]] = ()
 
 
 def log_key(tenant_id: str) -> str:
@@ -259,7 +271,7 @@ def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
         remember,
         gates,
         keys,
-        _plan(request.bumps),
+        _plan(request),
         request.received_at,
         request.source,
         request.key_id,
@@ -287,16 +299,23 @@ def _record(event: UsageEvent, text: str) -> LogRecord:
     )
 
 
-def _plan(moves: Sequence[Sequence[Bump]]) -> bytes:
+def _plan(request: Request) -> bytes:
     counters: dict[tuple[str, str, str], int] = {}
     events, which, amounts = [], [], []
-    for position, several in enumerate(moves, start=1):
+    for position, several in enumerate(request.bumps, start=1):
         for bump in several:
             counter = (bump.customer_id, bump.field, bump.operation)
             events.append(position)
             which.append(counters.setdefault(counter, len(counters) + 1))
             amounts.append(bump.amount if isinstance(bump.amount, str) else _lua_number(bump.amount))
-    plan = {"counters": list(counters), "events": events, "which": which, "amounts": amounts}
+    plan = {
+        "counters": list(counters),
+        "events": events,
+        "which": which,
+        "amounts": amounts,
+        "limits": [limit.written(name) for name, limit in request.limits],
+        "sessions": [(session, int(ended)) for session, ended in request.sessions],
+    }
     return msgspec.msgpack.encode(plan)
 
 
@@ -309,8 +328,14 @@ def _lua_number(amount: int) -> int | str:
 def _receipt(reply: Any, synced: Any = None) -> Receipt:
     if synced is not None and int(synced[0]) < 1:
         raise LogNotDurable(f"Redis did not sync the entry to disk within {_SYNC_WAIT_MS} ms; send it again.")
-    verdicts, entry_id, created = reply
-    return Receipt(_text(verdicts), _text(entry_id), bool(int(created)))
+    verdicts, entry_id, created, limits, killed = reply
+    return Receipt(
+        _text(verdicts),
+        _text(entry_id),
+        bool(int(created)),
+        tuple(Counted(bool(over), left, reset, wait) for over, left, reset, wait in limits),
+        tuple(_text(session) for session in killed),
+    )
 
 
 def _entry(entry_id: bytes, fields: dict[bytes, bytes]) -> LogEntry:

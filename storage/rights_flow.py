@@ -31,7 +31,7 @@ from storage.tables.keys import RightsOutboxRow
 
 log = logging.getLogger(__name__)
 CHANNEL = "aforo_rights"
-SMALL = ("UNITS", "CUSTOMER", "ACCESSOR", "KEY")
+SMALL = ("UNITS", "CUSTOMER", "ACCESSOR", "KEY", "SOURCE")
 LARGE = ("OFFERING", "TENANT")
 """What may touch a hundred thousand customers has its own publisher, so that nothing small waits behind it."""
 _AT_ONCE = 1000
@@ -163,3 +163,5 @@ def _publish(engine: Engine, redis: Redis, tenant_id: str, changes: Collection[R
     if targets["UNITS"]:
         publisher.units()
     publisher.customers(sorted(customers))
+    if targets["SOURCE"]:
+        publisher.sources(targets["SOURCE"])

@@ -20,13 +20,16 @@ from sqlalchemy.orm import Session
 
 from domain.access import CustomerRights, TenantRights
 from domain.token import LIFE_SECONDS, SKEW_SECONDS
-from storage import hot_state
+from domain.webhook_source import WebhookSource
+from storage import hot_state, webhook_calls
 from storage.database import session_scope
 from storage.hot_state import Overtaken, Patch
 from storage.repositories.keys import ApiKeys
 from storage.repositories.rights import customer_rights, live_customers, tenant_rights, unit_records
 from storage.tables.keys import ApiKeyRow
+from storage.tables.money import WebhookSourceRow
 from storage.tables.tenants import TenantRow
+from storage.webhook_calls import SourceRecord
 
 _BATCH = 500
 _ATTEMPTS = 40
@@ -56,6 +59,7 @@ class Publisher:
         rights = self.customers([*customers, *sorted(gone)])
         self.keys(list(keys))
         self._forget_keys(keys.values())
+        self.sources()
         if announce:
             hot_state.announce_published(self._redis, [self._tenant_id])
         with session_scope(self._database) as session:
@@ -79,6 +83,18 @@ class Publisher:
             self._patch(read)
             published += rights.values()
         return published
+
+    def sources(self, source_ids: Collection[str] | None = None) -> None:
+        """These webhook sources (None: all); those that are archived are gone. Their rows are locked while they are written to
+        Redis, so of two publishers the later one read what stands."""
+        query = select(WebhookSourceRow).where(WebhookSourceRow.tenant_id == self._tenant_id)
+        if source_ids is not None:
+            query = query.where(WebhookSourceRow.id.in_(source_ids))
+        with session_scope(self._database) as session:
+            rows = session.scalars(query.order_by(WebhookSourceRow.id).with_for_update()).all()
+            wanted = {row.id: None if row.archived_at else source_record(row) for row in rows}
+            gone = dict.fromkeys(source_ids or (), None)
+            webhook_calls.publish_sources(self._redis, self._tenant_id, gone | wanted)
 
     def keys(self, key_ids: Sequence[str]) -> None:
         """These keys; those that open nothing any more are gone, and the tokens made from them are blocked."""
@@ -150,6 +166,7 @@ class Publisher:
             hot_state.publish(self._redis, rights, announce=announce, since=0)
         except Overtaken:
             return self.everything(announce=announce)
+        self.sources()
         return rights
 
 
@@ -180,3 +197,9 @@ def publish_all(database: Engine, redis: Redis, *, as_of: datetime) -> Iterator[
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
     for start in range(0, len(ids), _BATCH):
         yield list(ids[start : start + _BATCH])
+
+
+def source_record(row: WebhookSourceRow) -> SourceRecord:
+    """A source as the edge knows it; its secret stays sealed."""
+    source = WebhookSource(**{name: getattr(row, name) for name in WebhookSource.__slots__})
+    return SourceRecord(row.id, row.tenant_id, row.secret_sealed, source)

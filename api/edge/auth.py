@@ -5,49 +5,94 @@ from __future__ import annotations
 import ipaddress
 import time
 from functools import lru_cache
+from typing import NoReturn
 
 from fastapi import Request
 
 from api.edge.service import EdgeService
 from api.problems import Problem
 from domain.access import KeyRecord, opens
+from domain.errors import TransientFailure
 
 _PREFIXES = ("sk_live_", "sk_test_")
 _OPERATOR = "afo_"
+_NOT_ALONE = ("authorization", "x-aforo-key", "forwarded", "x-forwarded-for")
 _DOTS_OF_A_TOKEN = 2
 
 
-async def authenticate(service: EdgeService, request: Request, door: str) -> KeyRecord:
-    """The key of the request, or the one its token was made from. door: METER or ACCESS.
+async def authenticate(service: EdgeService, request: Request, *doors: str, stale: bool = False) -> KeyRecord:
+    """The key of the request, or the one its token was made from. doors: METER, ACCESS; a scope for one of them is enough.
 
-    Raises Problem 401 for no, unknown, expired or revoked keys and tokens, 403 for another tenant's header, a key without the
-    scope, or one used from an address it is not good for.
+    stale: ask nobody, go by what is known; then a key that is not known raises NotKnown. Raises Problem 401 for no, unknown,
+    expired or revoked keys and tokens, 403 for another tenant's header, a key without the scope, or one used from an address it
+    is not good for.
     """
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    headers = request.headers
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    if not scheme:
+        scheme, secret = "bearer", headers.get("x-aforo-key", "")
     if scheme.lower() != "bearer" or not secret.strip():
         raise _unauthorized("Send the API key as: Authorization: Bearer sk_live_…")
     secret = secret.strip()
     if secret.startswith(_PREFIXES):
-        key = await _known_key(service, secret)
+        key = _as_last_known(service, secret) if stale else await _known_key(service, secret)
     elif secret.startswith(_OPERATOR):
         raise _unauthorized(
             "This is an operator key, which is for the management API; send a customer's API key (sk_live_… or sk_test_…)."
         )
     elif secret.count(".") == _DOTS_OF_A_TOKEN:
-        key = await service.tokens.key(secret)
+        key = _of_last_token(service, secret) if stale else await service.tokens.key(secret)
     else:
         raise _unauthorized("This is no API key of a tenant; those start with sk_live_ or sk_test_.")
-    if key.scopes and not opens(key.scopes, door):
-        detail = f"This API key has the scopes {', '.join(key.scopes)}; this needs {door}."
+    if key.scopes and not any(opens(key.scopes, door) for door in doors):
+        detail = f"This API key has the scopes {', '.join(key.scopes)}; this needs {' or '.join(doors)}."
         raise Problem(403, detail, code="SCOPE_MISSING")
     if key.ip_ranges:
         _require_address(key, request.client.host if request.client else "")
-    require_tenant(key, request.headers.get("x-tenant-id"), "X-Tenant-Id")
+    require_tenant(key, headers.get("x-tenant-id"), "X-Tenant-Id")
     return key
 
 
+class NotKnown(TransientFailure):
+    """Redis is gone and this process does not know the key: it may be a good one."""
+
+    code = "REDIS_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("Keys cannot be looked up at the moment; try again.")
+
+
+def _as_last_known(service: EdgeService, secret: str) -> KeyRecord:
+    return _usable(
+        service.known.key_as_last_known(secret, service.settings.stale_seconds) or _raise_not_known()
+    )
+
+
+def _of_last_token(service: EdgeService, token: str) -> KeyRecord:
+    return service.tokens.key_as_last_known(token) or _raise_not_known()
+
+
+def _raise_not_known() -> NoReturn:
+    raise NotKnown
+
+
+def gateway_key(service: EdgeService, request: Request) -> KeyRecord | None:
+    """A stand-in for the key of a gateway that sends none, only the tenant's name: good where it calls from one of the addresses
+    the settings list, and for asking only. Behind a proxy nobody calls from a known address."""
+    headers = request.headers
+    tenant_id = headers.get("x-tenant-id")
+    if not tenant_id or any(name in headers for name in _NOT_ALONE):
+        return None
+    if not is_within(request.client.host if request.client else "", service.settings.gateways):
+        return None
+    return KeyRecord(f"gateway:{tenant_id}", tenant_id, None)
+
+
 async def _known_key(service: EdgeService, secret: str) -> KeyRecord:
-    key = await service.known.key(secret)
+    return _usable(await service.known.key(secret))
+
+
+def _usable(key: KeyRecord | None) -> KeyRecord:
     if key is None or key.status != "ACTIVE":
         raise _unauthorized("This API key does not exist or was revoked.")
     if key.until is not None and time.time_ns() // 1000 >= key.until:
@@ -61,6 +106,15 @@ def require_tenant(key: KeyRecord, tenant_id: str | None, field: str) -> None:
         raise Problem(
             403, f"{field}: {tenant_id!r} is not the tenant of this API key; leave it out.", code="FORBIDDEN"
         )
+
+
+def require_whole_tenant(key: KeyRecord) -> KeyRecord:
+    """The key, which must be the tenant's own: what is asked for concerns all of its customers. Raises Problem 403."""
+    if key.customer_id is not None:
+        raise Problem(
+            403, "This is for keys of the whole tenant only, not for a customer's.", code="FORBIDDEN"
+        )
+    return key
 
 
 def _require_address(key: KeyRecord, address: str) -> None:

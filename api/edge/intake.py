@@ -11,7 +11,16 @@ from api.edge.service import EdgeService
 from api.exact_json import decode
 from domain.access import KeyRecord
 from domain.counters import bumps
-from domain.usage import IDEMPOTENCY_CONFLICT, SCHEMA_INVALID, Door, Refusal, UsageEvent, read_event
+from domain.limits import Counted, Limit
+from domain.usage import (
+    IDEMPOTENCY_CONFLICT,
+    LONGEST_TEXT,
+    SCHEMA_INVALID,
+    Door,
+    Refusal,
+    UsageEvent,
+    read_event,
+)
 from storage import event_log
 
 _AT_ONCE = 100
@@ -26,10 +35,15 @@ _CONFLICT = Refusal(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of each event, in order: verdict (A, D, C, X) and why it failed."""
+    """What became of each event, in order: verdict (A, D, C, X) and why it failed. refused: a hard limit did, and nothing was
+    kept. killed: those of its sessions that are to be stopped."""
 
     verdicts: str
     failures: tuple[tuple[int, Sequence[Refusal]], ...]
+    killed: tuple[str, ...] = ()
+    limits: Sequence[tuple[str, Limit]] = ()
+    counted: Sequence[Counted] = ()
+    refused: bool = False
 
     @property
     def accepted(self) -> int:
@@ -39,17 +53,26 @@ class Outcome:
     def duplicates(self) -> int:
         return self.verdicts.count(event_log.DUPLICATE)
 
-    def body(self) -> dict[str, Any]:
-        """The answer of the ingest routes; its keys are at top level because clients read them there."""
-        return {
+    def body(self, origins: Sequence[int] | None = None) -> dict[str, Any]:
+        """The answer of the ingest routes; its keys are at top level because clients read them there.
+
+        origins: the place in the request of what each event was made from, where that is not its own."""
+        body: dict[str, Any] = {
             "accepted": self.accepted,
             "duplicates": self.duplicates,
             "failed": len(self.failures),
             "errors": [
-                {"index": index, "error": refusals[0].detail, "code": refusals[0].code}
+                {
+                    "index": index if origins is None else origins[index],
+                    "error": refusals[0].detail,
+                    "code": refusals[0].code,
+                }
                 for index, refusals in self.failures
             ],
         }
+        if self.killed:
+            body["killedSessionIds"] = list(self.killed)
+        return body
 
 
 async def take_in(
@@ -59,26 +82,32 @@ async def take_in(
     texts: Sequence[str],
     *,
     complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    door: str | None = None,
+    received_at: int | None = None,
 ) -> Outcome:
     """Every event of a request through the gates and into the log, refused ones too; returns when that is on disk.
 
-    texts: each event as sent. complete: what a route takes for granted in its events, such as a quantity of 1.
+    texts: each event as sent. complete: what a route takes for granted in its events, such as a quantity of 1. door: whose
+    limits the request counts in, None: nobody's. received_at: where that was before now.
     """
     if not texts:
         return Outcome("", ())
-    received_at = service.stamp()
+    received_at = received_at or service.stamp()
     view = await service.known.tenant(key.tenant_id)
-    door = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt)
+    gates = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt)
     sent: list[Any] = []
     events: list[UsageEvent] = []
     for position, text in enumerate(texts):
         if position and position % _AT_ONCE == 0:
             await asyncio.sleep(0)
-        decoded, event = _read(text, door, received_at, position, complete)
+        decoded, event = _read(text, gates, received_at, position, complete)
         sent.append(decoded)
         events.append(event)
     billed = [e.customer_id for e in events if e.customer_id and e.definition and not e.refusals]
+    if key.customer_id:
+        billed.append(key.customer_id)
     rights = await service.known.rights(view, billed)
+    limits = service.limits(key, view, door) if door else []
     receipt = await service.append(
         event_log.Request(
             tenant_id=key.tenant_id,
@@ -88,9 +117,32 @@ async def take_in(
             events=events,
             texts=texts,
             bumps=[bumps(e, s, rights.get(e.customer_id or "")) for e, s in zip(events, sent, strict=True)],
+            limits=limits,
+            sessions=sessions_of(sent),
         )
     )
-    return Outcome(receipt.verdicts, tuple(_failures(receipt.verdicts, events)))
+    return Outcome(
+        receipt.verdicts,
+        tuple(_failures(receipt.verdicts, events)),
+        receipt.killed,
+        limits,
+        receipt.limits,
+        refused=not receipt.verdicts,
+    )
+
+
+def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
+    """The sessions these events name, at the top or in their metadata, and whether they end with them."""
+    found: dict[str, bool] = {}
+    for event in sent:
+        if not isinstance(event, dict):
+            continue
+        session, boundary = event.get("sessionId"), event.get("sessionBoundary")
+        if session is None and isinstance(metadata := event.get("metadata"), dict):
+            session, boundary = metadata.get("sessionId"), metadata.get("sessionBoundary")
+        if isinstance(session, str) and 0 < len(session) <= LONGEST_TEXT:
+            found[session] = boundary == "SESSION_END"
+    return list(found.items())
 
 
 def _read(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, cast
@@ -17,7 +18,8 @@ from redis.asyncio import Redis
 
 from domain.access import CustomerRights, KeyRecord, UnitRecord
 from domain.errors import TransientFailure
-from storage import hot_state
+from domain.limits import Limit, NotALimit, read_limit
+from storage import access_state, hot_state
 
 _MOST_KEYS = 50_000
 _MOST_CUSTOMERS = 50_000
@@ -37,6 +39,7 @@ class TenantView:
     version: int
     checked_at: float
     units: dict[str, UnitRecord]
+    limits: dict[str, Limit | None]
     rights: dict[str, CustomerRights | None] = field(default_factory=dict)
 
 
@@ -58,8 +61,8 @@ class Known:
             return cached[1]
         found = await self._redis.get(hot_state.key_key(sha))
         if found is None:
-            self._keys.pop(sha, None)
             await self._fail_if_lost()
+            self._keys.pop(sha, None)
             return None
         record = hot_state.decode_key(cast(bytes, found))
         if len(self._keys) >= _MOST_KEYS:
@@ -83,10 +86,25 @@ class Known:
         if view is not None and view.version == version:
             view.checked_at = now
             return view
-        units: Any = await cast(Any, self._redis.hgetall(hot_state.units_key(tenant_id)))
-        view = TenantView(tenant_id, version, now, hot_state.decode_units(units))
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hgetall(hot_state.units_key(tenant_id))
+        pipeline.hgetall(access_state.limits_key(tenant_id))
+        units, limits = await pipeline.execute()
+        view = TenantView(tenant_id, version, now, hot_state.decode_units(units), _limits(limits))
         self._tenants[tenant_id] = view
         return view
+
+    def key_as_last_known(self, secret: str, within: float) -> KeyRecord | None:
+        """The key as Redis last told it, not more than `within` seconds ago; None: not known."""
+        cached = self._keys.get(sha256(secret.encode()).hexdigest())
+        if cached is None or time.monotonic() > cached[0] + within:
+            return None
+        return cached[1]
+
+    def tenant_as_last_known(self, tenant_id: str, within: float) -> TenantView | None:
+        """The tenant as Redis last told it, not more than `within` seconds ago; None: not known."""
+        view = self._tenants.get(tenant_id)
+        return None if view is None or time.monotonic() > view.checked_at + within else view
 
     async def rights(self, view: TenantView, customers: Iterable[str]) -> dict[str, CustomerRights | None]:
         """The rights of these customers (others may be in the answer too); one round trip for those not yet known."""
@@ -103,3 +121,12 @@ class Known:
     async def _fail_if_lost(self) -> None:
         if not await self._redis.exists(hot_state.PUBLISHED):
             raise HotStateMissing("The rights of all tenants are not published at the moment; try again.")
+
+
+def _limits(found: dict[bytes, bytes]) -> dict[str, Limit | None]:
+    """Limits that cannot be read are passed by: the usual ones hold then."""
+    limits: dict[str, Limit | None] = {}
+    for name, text in found.items():
+        with suppress(NotALimit):
+            limits[name.decode()] = read_limit(text.decode())
+    return limits

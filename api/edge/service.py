@@ -4,18 +4,54 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from api.edge.known import Known
+from api.edge.known import Known, TenantView
 from api.edge.settings import EdgeSettings
+from api.edge.snapshot import Snapshot
 from api.edge.tokens import Tokens
+from domain.access import KeyRecord, SubscriptionRights
+from domain.limits import Limit, read_limit
 from storage import event_log
 
 _DURABILITY_SECONDS = 10.0
 _CONNECTIONS = 64
+
+
+def _subscriptions(key: KeyRecord, view: TenantView) -> tuple[SubscriptionRights, ...]:
+    rights = view.rights.get(key.customer_id) if key.customer_id else None
+    return rights.subscriptions if rights else ()
+
+
+def _of_plans(
+    subscriptions: Iterable[SubscriptionRights],
+    own: Mapping[str, Limit | None],
+    door: str,
+    usual: Limit | None,
+) -> Limit | None:
+    """What the plans say, the most generous of several; in the door's mode, for a plan says how many and not how strictly."""
+    found = []
+    for subscription in subscriptions:
+        name = f"plan/{subscription.plan}/{door}"
+        if name in own:
+            found.append(own[name])
+        elif subscription.rate_limit is not None and usual is not None:
+            found.append(_written_limit(subscription.rate_limit, usual.hard))
+    if not found:
+        return usual
+    limited = [limit for limit in found if limit is not None]
+    return max(limited, key=lambda each: each.ceiling / each.window) if len(limited) == len(found) else None
+
+
+@lru_cache(maxsize=10_000)
+def _written_limit(text: str, hard: bool) -> Limit | None:
+    limit = read_limit(text)
+    return None if limit is None else limit._replace(hard=hard)
 
 
 class EdgeService:
@@ -35,6 +71,7 @@ class EdgeService:
         self.redis = Redis.from_pool(pool)
         self.known = Known(self.redis, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
+        self.snapshot = Snapshot()
         self.salt = secrets.token_hex(8)
         self._announced: set[str] = set()
         self._wait = False
@@ -65,6 +102,17 @@ class EdgeService:
         if now or time.monotonic() >= self._durable_until:
             self._wait = await event_log.assert_durable_async(self.redis)
             self._durable_until = time.monotonic() + _DURABILITY_SECONDS
+
+    def limits(self, key: KeyRecord, view: TenantView, door: str) -> list[tuple[str, Limit]]:
+        """The windows a request with this key counts in at a door: the key's own, and one of the tenant if it has a limit."""
+        tag = f"{{{key.tenant_id}}}"
+        own = view.limits
+        mine = own.get(door, self.settings.limits.get(door))
+        if key.customer_id is not None:
+            mine = _of_plans(_subscriptions(key, view), own, door, mine)
+        found = [] if mine is None else [(f"{tag}:key:{key.key_id}:{door}", mine)]
+        of_all = own.get(f"tenant/{door}")
+        return found if of_all is None else [*found, (f"{tag}:tenant:{door}", of_all)]
 
     async def close(self) -> None:
         await self.redis.aclose()

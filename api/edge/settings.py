@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_network
 
+from domain.limits import DEFAULTS, Limit, read_limit
 from domain.token import ISSUER
 from storage.event_log import REMEMBER_SECONDS
 
@@ -14,7 +16,11 @@ from storage.event_log import REMEMBER_SECONDS
 class EdgeSettings:
     """redis_url: event log and hot state. remember_seconds: how long the door itself knows an idempotency key.
     fresh_seconds: how stale keys and units may be; a revoked key stops that long after its revocation was published.
-    token_issuer: whose tokens are good. workers: processes behind the port."""
+    token_issuer: whose tokens are good. workers: processes behind the port. home: where uploads lie, and the key that secrets of
+    webhook sources are sealed with. public_url: this door as seen from outside; some providers sign it. limits: requests of each key, by door. gateways: addresses (CIDR) that may ask for quota and
+    margin with a tenant's name alone. access_seconds: how long
+    access waits for Redis before it answers from what it last knew. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
+    how long it answers from what it did know."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     host: str = "127.0.0.1"
@@ -25,10 +31,22 @@ class EdgeSettings:
     token_issuer: str = ISSUER
     max_body_bytes: int = 10 * 1024 * 1024
     max_events: int = 10_000
+    max_upload_bytes: int = 50 * 1024 * 1024
+    body_seconds: float = 30.0
+    home: str = ".aforo"
+    public_url: str = ""
+    limits: Mapping[str, Limit | None] = field(default_factory=lambda: DEFAULTS)
+    gateways: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    access_seconds: float = 0.5
+    fail_open: bool = False
+    stale_seconds: float = 3600.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> EdgeSettings:
-        """Settings from AFORO_REDIS_URL, AFORO_EDGE_HOST, _PORT, _WORKERS, AFORO_REMEMBER_SECONDS, AFORO_TOKEN_ISSUER."""
+        """Settings from AFORO_REDIS_URL, AFORO_EDGE_HOST, _PORT, _WORKERS, AFORO_REMEMBER_SECONDS, AFORO_TOKEN_ISSUER, AFORO_HOME,
+        AFORO_PUBLIC_URL (where senders of webhooks find the edge),
+        AFORO_LIMIT_METER, _INGEST, _ACCESS, _ENTITLEMENTS (`10000/1000/HARD`, `off`), AFORO_GATEWAYS (CIDR, comma-separated),
+        AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS. Raises NotALimit and ValueError."""
         found = os.environ if env is None else env
         return cls(
             redis_url=found.get("AFORO_REDIS_URL", cls.redis_url),
@@ -37,4 +55,27 @@ class EdgeSettings:
             workers=int(found.get("AFORO_EDGE_WORKERS", cls.workers)),
             remember_seconds=int(found.get("AFORO_REMEMBER_SECONDS", cls.remember_seconds)),
             token_issuer=found.get("AFORO_TOKEN_ISSUER", cls.token_issuer),
+            home=found.get("AFORO_HOME", cls.home),
+            public_url=found.get("AFORO_PUBLIC_URL", cls.public_url),
+            limits=_limits(found),
+            gateways=_addresses(found.get("AFORO_GATEWAYS"), cls.gateways),
+            fail_open=_is_open(found.get("AFORO_ACCESS_FAIL", "closed")),
+            stale_seconds=float(found.get("AFORO_STALE_SECONDS", cls.stale_seconds)),
         )
+
+
+def _limits(found: Mapping[str, str]) -> dict[str, Limit | None]:
+    sent = {door: found.get(f"AFORO_LIMIT_{door.upper()}") for door in DEFAULTS}
+    return {door: read_limit(text) if text else DEFAULTS[door] for door, text in sent.items()}
+
+
+def _addresses(sent: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    if sent is None:
+        return default
+    return tuple(str(ip_network(each.strip(), strict=False)) for each in sent.split(",") if each.strip())
+
+
+def _is_open(sent: str) -> bool:
+    if sent not in ("open", "closed"):
+        raise ValueError(f"AFORO_ACCESS_FAIL: {sent!r} is neither open nor closed")
+    return sent == "open"

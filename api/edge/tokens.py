@@ -58,6 +58,11 @@ class Tokens:
         self._known[name] = (now + self._fresh_for, jti, record)
         return record
 
+    def key_as_last_known(self, token: str) -> KeyRecord | None:
+        """The key of a token that was good when it was last looked at and has not expired since; None: not known."""
+        known = self._known.get(sha256(token.encode()).digest())
+        return None if known is None else _unexpired(known[2])
+
     async def _checked(self, token: str) -> tuple[str, KeyRecord]:
         try:
             key = await self._signing_key(str(jwt.get_unverified_header(token).get("kid")))

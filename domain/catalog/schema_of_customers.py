@@ -27,7 +27,7 @@ from domain.catalog.schema_parts import (
 )
 from domain.people import ACCESSOR_STATUSES, AGENT_TYPES, BUDGET_PERIODS, RATE_LIMITS
 from domain.period import MONTHS_IN_CYCLE
-from domain.webhook_source import ALGORITHMS, DEFAULT_HEADER
+from domain.webhook_source import ALGORITHMS, DEFAULT_HEADER, PROVIDERS
 
 
 def customer() -> Schema:
@@ -122,8 +122,13 @@ def webhook_source() -> Schema:
         "metricKeyPath": path,
         "quantityPath": {**path, "description": "JSONPath; none counts each webhook as one."},
         "timestampPath": {**path, "description": "JSONPath; none is the time of receipt."},
+        "provider": choice("Whose way to sign.", PROVIDERS, PROVIDERS[0]),
+        "metricKey": text("The unit, where it is always one; otherwise metricKeyPath finds it."),
+        "eventFilter": text("The types let through, comma-separated; none: all."),
+        "eventTypePath": {**path, "description": "JSONPath; none is where the provider has it."},
+        "eventIdPath": {**path, "description": "JSONPath; none is where the provider has it."},
     }
-    return thing("A sender of webhooks.", fields, ["id", "name", "customerIdPath", "metricKeyPath"])
+    return thing("A sender of webhooks.", fields, ["id", "name", "customerIdPath"], {"metricId": "metricKey"})
 
 
 def api_key() -> Schema:

@@ -45,8 +45,8 @@ def install() -> None:
 def watch(table: str, kind: str, target: str = "", *, tenant: str = "tenant_id") -> None:
     """Publish rights whenever the table changes.
 
-    kind: what must be published: TENANT (all of it), UNITS, OFFERING, CUSTOMER, ACCESSOR or KEY. target: the column that
-    says which offering, customer, accessor or key; rows where it is NULL are passed by. tenant: the column of the tenant.
+    kind: what must be published: TENANT (all of it), UNITS, OFFERING, CUSTOMER, ACCESSOR, KEY or SOURCE. target: the column that
+    says which offering, customer, accessor, key or webhook source; rows where it is NULL are passed by. tenant: the column of the tenant.
     """
     for event, rows in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
         op.execute(

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.access import CustomerRights, FilterCondition, SubscriptionRights, TenantRights, UnitRecord
 from domain.catalog.offerings import Offering
+from domain.limits import Limit, write_limit
 from domain.period import Schedule
+from domain.quantity import plain
 from domain.terms import Contract
 from storage.repositories.among import among
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.contracts import Grant, grants
 from storage.repositories.keys import ApiKeys
-from storage.tables.catalog import UnitRow
+from storage.tables.catalog import RatePlanVersionRow, UnitRow
 from storage.tables.customers import CustomerRow, SubscriptionRow
 from storage.tables.money import WalletRow
 from storage.tables.tenants import TenantRow
@@ -69,27 +72,50 @@ def customer_rights(
     found = grants(session, tenant_id, customers, as_of) if known else []
     codes = {grant.contract.offering for grant in found}
     offerings = CatalogRepository(session, tenant_id).offerings(codes) if codes else {}
-    funded = _funded(session, tenant_id, [grant.contract for grant in found])
+    limits = _rate_limits(session, tenant_id, {grant.contract.terms.plan for grant in found})
+    balances = _balances(session, tenant_id, [grant.contract for grant in found])
     for grant in found:
         contract = grant.contract
         if contract.customer_id in granted:
             rights = _rights(grant, offerings[contract.offering], as_of)
-            is_funded = (contract.customer_id, contract.terms.currency) in funded
-            granted[contract.customer_id].append(
-                rights if is_funded else replace(rights, unfunded=contract.escrow or "")
-            )
+            limit = limits.get((contract.terms.plan, contract.terms.version))
+            if limit is not None:
+                rights = replace(rights, rate_limit=limit)
+            if contract.escrow is not None:
+                left = balances.get((contract.customer_id, contract.terms.currency), Decimal(0))
+                rights = replace(rights, unfunded="" if left > 0 else contract.escrow, balance=plain(left))
+            granted[contract.customer_id].append(rights)
     return {customer: CustomerRights(customer, tuple(rights)) for customer, rights in granted.items()}
 
 
-def _funded(session: Session, tenant_id: str, contracts: Collection[Contract]) -> set[tuple[str, str]]:
-    """(customer, currency) of the prepaid contracts whose wallet holds something."""
+def _rate_limits(session: Session, tenant_id: str, plans: Collection[str]) -> dict[tuple[str, int], str]:
+    """The limits of requests in versions of these plans, by (plan, version)."""
+    if not plans:
+        return {}
+    table = RatePlanVersionRow
+    query = select(table.plan_id, table.version, table.content["rateLimit"]).where(
+        table.tenant_id == tenant_id, table.plan_id.in_(plans), table.content.has_key("rateLimit")
+    )
+    return {
+        (plan, version): write_limit(Limit(sent["requests"], sent["burst"], window=sent["windowSeconds"]))
+        for plan, version, sent in session.execute(query)
+    }
+
+
+def _balances(
+    session: Session, tenant_id: str, contracts: Collection[Contract]
+) -> dict[tuple[str, str], Decimal]:
+    """What the wallets of the prepaid contracts hold, by (customer, currency)."""
     prepaid = {contract.customer_id for contract in contracts if contract.escrow is not None}
     if not prepaid:
-        return set()
-    query = select(WalletRow.customer_id, WalletRow.currency).where(
-        WalletRow.tenant_id == tenant_id, among(WalletRow.customer_id, prepaid)
+        return {}
+    query = (
+        select(WalletRow.customer_id, WalletRow.currency, func.sum(WalletRow.balance))
+        .where(WalletRow.tenant_id == tenant_id, among(WalletRow.customer_id, prepaid))
+        .where(WalletRow.archived_at.is_(None))
+        .group_by(WalletRow.customer_id, WalletRow.currency)
     )
-    return set(session.execute(query.where(WalletRow.archived_at.is_(None), WalletRow.balance > 0)).tuples())
+    return {(customer, currency): left for customer, currency, left in session.execute(query)}
 
 
 def live_customers(session: Session, tenant_id: str, customers: Collection[str] | None = None) -> list[str]:

@@ -12,9 +12,11 @@
 -- ARGV[3]  one char per event: ? undecided, X rejected by a gate
 -- ARGV[4]  48 chars per undecided event: digest of its key (32 hex), hash of its payload (16 hex)
 -- ARGV[5]  counters (msgpack): {counters = {{customer, field, operation}}, events = {}, which = {}, amounts = {}}
---          in parallel lists: event position, index of the counter, both from 1, and the amount
+--          in parallel lists: event position, index of the counter, both from 1, and the amount;
+--          limits: see limits.lua, which is put before this script; sessions: {{session, 1 if it ended}}
 -- ARGV[6]  received at   ARGV[7] source   ARGV[8] key id   ARGV[9] records
--- Returns  verdicts (one char per event: A, D, C or X), the entry's id, 1 if the log was created.
+-- Returns  verdicts (one char per event: A, D, C or X; none at all if a hard limit refuses, and then nothing was written),
+--          the entry's id, 1 if the log was created, the limits' answers, those of the sessions that were killed.
 
 local log, tag, ttl, gates, keys = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local CHUNK = 1000
@@ -28,6 +30,8 @@ if #keys ~= 48 * #undecided then
   return redis.error_reply('ERR APPEND expects 48 chars for each undecided event')
 end
 local plan = cmsgpack.unpack(ARGV[5])
+local limits, refused = limit_all(plan.limits)
+if refused then return {'', '', 0, limits, {}} end
 
 -- Decide, reading only.
 local verdicts, first, remember = {}, {}, {}
@@ -107,4 +111,22 @@ end
 for which, sum in pairs(sums) do add(plan.counters[which], string.format('%.0f', sum)) end
 for customer in pairs(customers) do redis.pcall('SADD', 'counted:' .. tag, customer) end
 
-return {line, id, created}
+-- Sessions seen, those forgotten for an hour dropped; who is told that a session was killed stops it.
+local killed = {}
+if #plan.sessions > 0 then
+  local seen, dead = 'sessions:' .. tag, 'killed:' .. tag
+  local now = math.floor(tonumber(ARGV[6]) / 1000000)
+  for _, session in ipairs(plan.sessions) do
+    if session[2] == 1 then
+      redis.pcall('ZREM', seen, session[1])
+    else
+      redis.pcall('ZADD', seen, now, session[1])
+    end
+    local until_ = redis.pcall('ZSCORE', dead, session[1])
+    if type(until_) == 'string' and tonumber(until_) > now then killed[#killed + 1] = session[1] end
+  end
+  redis.pcall('ZREMRANGEBYSCORE', seen, '-inf', now - 3600)
+  redis.pcall('ZREMRANGEBYRANK', seen, 0, -100001)
+end
+
+return {line, id, created, limits, killed}

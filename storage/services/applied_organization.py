@@ -20,7 +20,7 @@ from storage.repositories.billing_entities import BillingEntities, entity_values
 from storage.repositories.catalog import save_rows
 from storage.repositories.keys import IssuedKey
 from storage.sealed import Seal
-from storage.services.webhook_sources import SECRET_COLUMN
+from storage.services.webhook_sources import SECRET_COLUMN, assert_paths
 from storage.tables.money import WebhookSourceRow
 from storage.tables.tenants import BillingEntityRow, OrganizationSettingsRow
 
@@ -81,6 +81,7 @@ def add_sources(
                     )
                 ]
             )
+        _assert_paths(listed)
         secret = f"whsec_{secrets.token_hex(32)}"
         sealed = seal.seal(secret, tenant_id=tenant_id, column=SECRET_COLUMN)
         rows.append({"id": listed.id, "secret_sealed": sealed, **asdict(listed.source)})
@@ -92,10 +93,19 @@ def add_sources(
 def change_sources(session: Session, tenant_id: str, sources: Iterable[ListedSource]) -> None:
     """Sources that are there already look for usage where these say; they keep their secrets."""
     for listed in sources:
+        _assert_paths(listed)
         row = session.get_one(WebhookSourceRow, (tenant_id, listed.id))
         for name, value in asdict(listed.source).items():
             setattr(row, name, value)
     session.flush()
+
+
+def _assert_paths(listed: ListedSource) -> None:
+    """Raises CatalogRefused for what is no JSONPath."""
+    try:
+        assert_paths(listed.source)
+    except FieldProblem as problem:
+        raise CatalogRefused([problem]) from None
 
 
 def _sources(session: Session, tenant_id: str) -> dict[str, ListedSource]:

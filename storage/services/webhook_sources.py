@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from domain.catalog.fields import Fields
+from domain.catalog.fields import FieldProblem, Fields
 from domain.errors import NotFound
-from domain.webhook_source import read_webhook_source
+from domain.webhook_source import WebhookSource, read_webhook_source
+from storage.json_path import NotAPath, compiled_path
 from storage.repositories.paging import PageQuery, keyset
 from storage.sealed import Seal
 from storage.services.differences import differences
@@ -19,6 +20,10 @@ from storage.tables.money import WebhookSourceRow
 from storage.tenancy import Tx
 
 SECRET_COLUMN = "webhook_sources.secret"
+
+
+_SECRET_NAMES = ("secret", "signingSecret")
+_LONGEST_SECRET = 1000
 
 
 class WebhookSourceNotFound(NotFound):
@@ -36,9 +41,12 @@ class WebhookSources:
         self._seal = seal
 
     def create(self, sent: Mapping[str, Any]) -> tuple[WebhookSourceRow, str]:
-        """The source and its secret, which is shown now and never again. Raises FieldProblem."""
-        source = read_webhook_source(Fields(sent, ""), tenant_id=self._tx.tenant_id)
-        secret = f"whsec_{secrets.token_hex(32)}"
+        """The source and its secret, which is shown now and never again: the one sent, as providers hand them out, or a new one.
+        Raises FieldProblem."""
+        given = {name: value for name, value in sent.items() if name not in _SECRET_NAMES}
+        source = read_webhook_source(Fields(given, ""), tenant_id=self._tx.tenant_id)
+        assert_paths(source)
+        secret = _sent_secret(sent) or f"whsec_{secrets.token_hex(32)}"
         row = WebhookSourceRow(
             tenant_id=self._tx.tenant_id,
             id=f"whs_{secrets.token_hex(8)}",
@@ -82,3 +90,25 @@ class WebhookSources:
     def secret(self, row: WebhookSourceRow) -> str:
         """What its webhooks are signed with; never for an answer. Raises CannotOpen."""
         return self._seal.open(row.secret_sealed, tenant_id=self._tx.tenant_id, column=SECRET_COLUMN)
+
+
+def assert_paths(source: WebhookSource) -> None:
+    """Raises FieldProblem for what is no JSONPath (RFC 9535)."""
+    for name, value in asdict(source).items():
+        if name.endswith("_path") and value is not None:
+            try:
+                compiled_path(value)
+            except NotAPath as error:
+                field = name.split("_")[0] + "".join(word.title() for word in name.split("_")[1:])
+                raise FieldProblem(field, f"{value!r} is no JSONPath: {error}") from None
+
+
+def _sent_secret(sent: Mapping[str, Any]) -> str | None:
+    for name in _SECRET_NAMES:
+        value = sent.get(name)
+        if value is None or value == "":
+            continue
+        if not isinstance(value, str) or len(value) > _LONGEST_SECRET:
+            raise FieldProblem(name, f"is not text of at most {_LONGEST_SECRET} characters")
+        return value
+    return None

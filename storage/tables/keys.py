@@ -106,7 +106,7 @@ class KeySubscriptionRow(Base):
 class RightsOutboxRow(Base):
     """Rights that changed and are not yet published. Written by triggers, in the transaction of the change.
 
-    kind: TENANT (everything), UNITS, OFFERING, CUSTOMER, ACCESSOR or KEY; target: which one. retry_at: not before.
+    kind: TENANT (everything), UNITS, OFFERING, CUSTOMER, ACCESSOR, KEY or SOURCE; target: which one. retry_at: not before.
     """
 
     __tablename__ = "rights_outbox"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
+import msgspec
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, delete, func, select, text, update
 
 from domain.access import TenantRights
+from domain.actor import Actor
 from storage import hot_state
 from storage.database import session_scope
 from storage.hot_state import Overtaken, Patch
@@ -18,10 +21,14 @@ from storage.repositories.keys import ApiKeys, sha256_of
 from storage.repositories.rights import tenant_rights
 from storage.rights_flow import RightsFlow, publish_changes, rebuild_if_lost
 from storage.rights_publishing import Publisher, publish_tenant
+from storage.sealed import Seal
+from storage.services.webhook_sources import SECRET_COLUMN, WebhookSources
 from storage.tables.catalog import OfferingRow, UnitRow
 from storage.tables.customers import AccessorRow, ApiKeyRow, CustomerRow, SubscriptionRow
 from storage.tables.keys import RightsOutboxRow
 from storage.tables.tenants import TenantRow
+from storage.tenancy import tenant_tx
+from storage.webhook_calls import SourceRecord, source_key
 from tests.harness import wait_until
 from tests.storage.worlds import ACME, acme, applied
 
@@ -305,3 +312,41 @@ def test_a_customer_is_published_in_batches_and_alike(
 ) -> None:
     Publisher(engine, redis, "acme", datetime.now(UTC)).customers(["ann", "nobody", "bob"] * 400)
     assert published(redis, rights(engine))
+
+
+def test_webhook_sources_reach_the_edge_sealed_and_leave_it_when_archived(
+    engine: Engine, redis: Redis, secrets: dict[str, str], tmp_path: Path
+) -> None:
+    seal, actor = Seal.of(tmp_path), Actor("op", "OWNER")
+
+    def change(work: Callable[[WebhookSources], object]) -> None:
+        with tenant_tx(engine, "acme", actor, at=datetime.now(UTC)) as tx:
+            work(WebhookSources(tx, seal))
+        publish(engine, redis)
+
+    sent = {
+        "name": "S",
+        "provider": "stripe",
+        "customerIdPath": "$.c",
+        "metricKey": "calls",
+        "secret": "whsec_1",
+    }
+    change(lambda sources: sources.create(sent))
+    [source_id] = [member.decode() for member in redis.smembers("webhook-sources:{acme}")]
+    record = msgspec.json.decode(redis.hget(source_key(source_id), "acme"), type=SourceRecord)
+    assert record.source.provider == "STRIPE" and "whsec_1" not in record.secret
+    assert seal.open(record.secret, tenant_id="acme", column=SECRET_COLUMN) == "whsec_1"
+    redis.flushall()
+    assert rebuild_if_lost(engine, redis) and redis.exists(source_key(source_id))
+    change(lambda sources: sources.archive(source_id))
+    assert not redis.exists(source_key(source_id)) and not redis.exists("webhook-sources:{acme}")
+
+
+def test_a_plans_rate_limit_is_published_with_the_rights(engine: Engine, redis: Redis) -> None:
+    limited = acme()
+    limited["ratePlans"][0]["rateLimit"] = {"requests": 100, "windowSeconds": 30, "burst": 5}
+    with session_scope(engine) as session:
+        applied(session, limited)
+    publish(engine, redis)
+    held = hot_state.read_rights(redis, "acme", "ann")
+    assert held is not None and {each.rate_limit for each in held.subscriptions} == {"100/5/HARD/30s"}

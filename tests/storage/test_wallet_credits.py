@@ -363,6 +363,8 @@ def test_the_edge_knows_when_a_prepaid_wallet_is_empty(
     with tenant_tx(engine, "acme", at=NOW) as tx:
         opened(tx, initialBalance="5")
     assert edge() == ""
+    with session_scope(engine) as session:
+        assert customer_rights(session, "acme", ["ann"], NOW)["ann"].subscriptions[0].balance == "5"
     with tenant_tx(engine, "acme", at=NOW) as tx:
         debit(tx, "5")
     assert edge() == unfunded

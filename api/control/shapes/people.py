@@ -238,9 +238,14 @@ class WebhookSource(Shown):
     signature_header: str
     signature_algorithm: str
     customer_id_path: str
-    metric_key_path: str
+    metric_key_path: str | None
     quantity_path: str | None
     timestamp_path: str | None
+    provider: str
+    metric_key: str | None
+    event_filter: str | None
+    event_type_path: str | None
+    event_id_path: str | None
     created_at: Instant
 
 

@@ -22,12 +22,23 @@ class SourceBody(Body):
     signature_header: str | None = Field(None, description="X-Aforo-Signature unless said.")
     signature_algorithm: str | None = Field(None, examples=["hmac-sha256"])
     customer_id_path: str = Field(description="JSONPath", examples=["$.data.customer.id"])
-    metric_key_path: str = Field(description="JSONPath", examples=["$.type"])
+    metric_key_path: str | None = Field(None, description="JSONPath", examples=["$.type"])
     quantity_path: str | None = Field(
         None, description="JSONPath; without it each webhook counts as one.", examples=["$.data.quantity"]
     )
     timestamp_path: str | None = Field(
         None, description="JSONPath; without it the time of receipt counts.", examples=["$.created"]
+    )
+    provider: str | None = Field(
+        None,
+        description="GENERIC (unless said), STRIPE, TWILIO, SENDGRID, GITHUB or SLACK: whose way to sign.",
+    )
+    metric_key: str | None = Field(None, description="The unit, where it is always one.")
+    event_filter: str | None = Field(None, description="The types let through, comma-separated; none: all.")
+    event_type_path: str | None = Field(None, description="JSONPath; where the provider has it unless said.")
+    event_id_path: str | None = Field(None, description="JSONPath; where the provider has it unless said.")
+    secret: str | None = Field(
+        None, description="What the provider signs with, as it shows it; made for you unless sent."
     )
 
 
@@ -84,6 +95,11 @@ def _shown(row: WebhookSourceRow) -> dict[str, Any]:
             "metric_key_path": row.metric_key_path,
             "quantity_path": row.quantity_path,
             "timestamp_path": row.timestamp_path,
+            "provider": row.provider,
+            "metric_key": row.metric_key,
+            "event_filter": row.event_filter,
+            "event_type_path": row.event_type_path,
+            "event_id_path": row.event_id_path,
             "created_at": row.created_at,
         }
     )

@@ -65,6 +65,8 @@ def rights() -> TenantRights:
 
 
 def serving(redis_url: str, **settings: object) -> httpx.AsyncClient:
+    """A client of an edge. It waits longer for Redis than a real one, so that a busy machine is not taken for an outage."""
+    settings = {"access_seconds": 5.0} | settings
     app = create_app(EdgeSettings(redis_url=redis_url, **settings))  # type: ignore[arg-type]
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app),

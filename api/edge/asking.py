@@ -1,0 +1,126 @@
+"""Asking about access. Put here: a question with what it takes to answer it, from Redis or from the snapshot. Keep out: routes,
+the decision, how answers are spelled."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+from redis.exceptions import RedisError
+
+from api.edge.auth import authenticate, gateway_key
+from api.edge.known import HotStateMissing, TenantView
+from api.edge.limiting import tell
+from api.edge.service import EdgeService
+from domain.access import CustomerRights, KeyRecord, MarginLevel
+from domain.entitlement import Decision, Grant, decide, grants_of
+from domain.errors import TransientFailure
+from storage import access_state
+from storage.access_state import Found
+
+STALE_OPEN, STALE_CLOSED = "UNAVAILABLE_FAIL_OPEN", "UNAVAILABLE_FAIL_CLOSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question, and what the answer follows from. known: False where Redis is gone and nobody ever asked before."""
+
+    customer: str
+    wanted: str | None
+    rights: CustomerRights | None
+    grants: Sequence[Grant]
+    found: Found
+    known: bool = True
+
+    def decision(self) -> Decision:
+        return decide(self.rights, self.grants, self.found.counted, self.found.held, self.margin)
+
+    @property
+    def margin(self) -> MarginLevel | None:
+        return self.found.margin
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and how: stale questions ask nobody."""
+
+    service: EdgeService
+    request: Request
+    key: KeyRecord
+    stale: bool
+    door: str
+
+    async def ask(self, questions: Sequence[tuple[str, str | None]]) -> list[Asked]:
+        """What it takes to answer (customer, feature or unit; None: everything) each, in one round trip. Raises Problem 429."""
+        return await (self._from_snapshot(questions) if self.stale else self._from_redis(questions))
+
+    async def _from_redis(self, questions: Sequence[tuple[str, str | None]]) -> list[Asked]:
+        service, tenant_id = self.service, self.key.tenant_id
+        view = await service.known.tenant(tenant_id)
+        customers = [customer for customer, _ in questions]
+        own = self.key.customer_id
+        rights = await service.known.rights(view, [*customers, own] if own else customers)
+        limits = service.limits(self.key, view, self.door)
+        now = service.stamp()
+        granted = [_granted(rights.get(c), view, now, wanted) for c, wanted in questions]
+        fields = [[g.counter for g in grants if g.counter is not None] for grants in granted]
+        answers = await access_state.ask(
+            service.redis, tenant_id, limits, list(zip(customers, fields, strict=True))
+        )
+        tell(self.request, limits, answers.limits, refused=answers.refused)
+        for customer, found in zip(customers, answers.found, strict=True):
+            service.snapshot.keep(tenant_id, customer, found)
+        return [
+            Asked(customer, wanted, rights.get(customer), grants, found)
+            for (customer, wanted), grants, found in zip(questions, granted, answers.found, strict=True)
+        ]
+
+    async def _from_snapshot(self, questions: Sequence[tuple[str, str | None]]) -> list[Asked]:
+        service, tenant_id = self.service, self.key.tenant_id
+        view = service.known.tenant_as_last_known(tenant_id, service.settings.stale_seconds)
+        now = service.stamp()
+        answers = []
+        for customer, wanted in questions:
+            rights = view.rights.get(customer) if view else None
+            known = view is not None and customer in view.rights
+            grants = _granted(rights, view, now, wanted) if view else []
+            found = service.snapshot.last(tenant_id, customer)
+            answers.append(Asked(customer, wanted, rights, grants, found, known))
+        return answers
+
+
+async def answered(
+    service: EdgeService,
+    request: Request,
+    doors: Sequence[str],
+    limited_as: str,
+    work: Callable[[Caller], Awaitable[Response]],
+    *,
+    gateway: bool = False,
+) -> Response:
+    """Authenticate and answer; from the last good snapshot where Redis is gone. doors: see `authenticate`. gateway: one at a
+    known address need only name the tenant. Raises Problem."""
+    trusted = gateway_key(service, request) if gateway else None
+    if not service.snapshot.is_cut_off():
+        try:
+            async with asyncio.timeout(service.settings.access_seconds):
+                key = trusted or await authenticate(service, request, *doors)
+                response = await work(Caller(service, request, key, False, limited_as))
+        except HotStateMissing:
+            # Redis answers, but not about this tenant: lost and not yet published anew, or a name somebody made up.
+            if trusted and service.known.tenant_as_last_known(trusted.tenant_id, math.inf) is None:
+                raise
+        except (RedisError, OSError, TransientFailure):
+            service.snapshot.lost()
+        else:
+            service.snapshot.found()
+            return response
+    key = trusted or await authenticate(service, request, *doors, stale=True)
+    return await work(Caller(service, request, key, True, limited_as))
+
+
+def _granted(rights: CustomerRights | None, view: TenantView, now: int, wanted: str | None) -> list[Grant]:
+    return grants_of(rights, view.units, now, wanted) if rights else []

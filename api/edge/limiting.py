@@ -1,0 +1,64 @@
+"""Limits on the wire. Put here: the headers of a counted request, and refusing one. Keep out: counting, what the limits are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import Request
+
+from api.edge.service import EdgeService
+from api.problems import Problem
+from domain.access import KeyRecord
+from domain.limits import Counted, Limit
+from storage import access_state
+
+_SOFT = (b"x-ratelimit-warning", b"limit-exceeded-soft-mode")
+
+
+def tell(
+    request: Request,
+    limits: Sequence[tuple[str, Limit]],
+    counted: Sequence[Counted],
+    *,
+    refused: bool = False,
+) -> None:
+    """Put the tightest window's headers on the answer. Raises Problem 429 if the request was refused."""
+    if not counted:
+        return
+    (_, limit), tightest = min(
+        zip(limits, counted, strict=True), key=lambda pair: (not pair[1].over, pair[1].remaining)
+    )
+    headers = [
+        (b"x-ratelimit-limit", b"%d" % limit.ceiling),
+        (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
+        (b"x-ratelimit-reset", b"%d" % tightest.reset),
+        (b"x-ratelimit-window", b"%d" % limit.window),
+    ]
+    request.scope.setdefault("state", {})["headers"] = headers
+    if refused:
+        raise _refusal(limits, counted)
+    if tightest.over:
+        headers.append(_SOFT)
+
+
+def _refusal(limits: Sequence[tuple[str, Limit]], counted: Sequence[Counted]) -> Problem:
+    over = [
+        (*named, found) for named, found in zip(limits, counted, strict=True) if found.over and named[1].hard
+    ]
+    name, limit, _ = over[0]
+    wait = max(1, -(-max(c.wait_ms for _, _, c in over) // 1000))
+    whose = "this API key" if ":key:" in name else "this tenant"
+    detail = f"More than {limit.ceiling} requests in {limit.window} s with {whose}; go on in {wait} s."
+    return Problem(
+        429, detail, code="RATE_LIMITED", headers={"Retry-After": str(wait)}, extra={"retryAfter": wait}
+    )
+
+
+async def count(service: EdgeService, request: Request, key: KeyRecord, door: str) -> None:
+    """Count a request whose work takes round trips of its own. Raises Problem 429."""
+    view = await service.known.tenant(key.tenant_id)
+    if key.customer_id:
+        await service.known.rights(view, [key.customer_id])
+    limits = service.limits(key, view, door)
+    answers = await access_state.ask(service.redis, key.tenant_id, limits, ())
+    tell(request, limits, answers.limits, refused=answers.refused)

@@ -1,0 +1,191 @@
+"""What decisions about access look at in Redis, and what is held back there. Put here: asking in one round trip, holds, margin
+levels, killed sessions, limits of a tenant. Keep out: rights (hot_state.py), the decision (domain.entitlement).
+
+    limit:<tag of the window>:<seconds>:<stretch>   requests counted; not in the append-only file
+    limits:{tenant}        what is limited otherwise than by default: `<door>`, `tenant/<door>`, `plan/<plan>/<door>`
+    held:, holds:{tenant}:<customer>, reservation:{tenant}:<id>   see holds.lua and hold.lua
+    margin:{tenant}        customer -> MarginLevel
+    sessions:{tenant}      sessions by when they were last heard of; killed:{tenant}: those to be stopped, until when
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import NoScriptError
+
+from domain.access import MarginLevel
+from domain.limits import Counted, Limit, write_limit
+from storage.hot_state import version_key
+
+_FOLDER = Path(__file__).parent / "scripts"
+_encode = msgspec.msgpack.Encoder().encode
+decode_margin = msgspec.json.Decoder(MarginLevel).decode
+KILLED_SECONDS = 86_400
+"""How long a client that goes on with a killed session is told so."""
+
+
+class Script:
+    """A Lua script made of these files, known to Redis by its hash."""
+
+    def __init__(self, *names: str) -> None:
+        self._text = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, redis: AsyncRedis, key: str, *arguments: Any) -> Any:
+        """One round trip, two when Redis was restarted."""
+        try:
+            return await redis.evalsha(self._sha, 1, key, *arguments)
+        except NoScriptError:
+            return await redis.eval(self._text, 1, key, *arguments)
+
+
+_ASK = Script("limits.lua", "holds.lua", "ask.lua")
+_HOLD = Script("holds.lua", "hold.lua")
+_RELEASE = Script("holds.lua", "release.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One customer's counters and what is held back of them, in millionths by field, and its margin level."""
+
+    counted: Mapping[str, int]
+    held: Mapping[str, int]
+    margin: MarginLevel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """refused: a hard limit did; then nothing was looked up. found: in the order asked."""
+
+    limits: tuple[Counted, ...]
+    refused: bool
+    found: tuple[Found, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """made: it holds now. before: the record made earlier under the same id. used, held: millionths."""
+
+    made: bool
+    before: bytes | None
+    is_full: bool
+    used: int
+    held: int
+
+
+def limits_key(tenant_id: str) -> str:
+    return f"limits:{{{tenant_id}}}"
+
+
+def margin_key(tenant_id: str) -> str:
+    return f"margin:{{{tenant_id}}}"
+
+
+def reservation_key(tenant_id: str, reservation_id: str) -> str:
+    return f"reservation:{{{tenant_id}}}:{reservation_id}"
+
+
+async def ask(
+    redis: AsyncRedis,
+    tenant_id: str,
+    limits: Sequence[tuple[str, Limit]],
+    asked: Sequence[tuple[str, Sequence[str]]],
+) -> Answers:
+    """Count a request and look up (customer, counters) in one round trip."""
+    plan = {"limits": [limit.written(name) for name, limit in limits], "asked": asked}
+    counted, refused, found = await _ASK.run(redis, version_key(tenant_id), f"{{{tenant_id}}}", _encode(plan))
+    return Answers(
+        tuple(Counted(bool(over), left, reset, wait) for over, left, reset, wait in counted),
+        bool(refused),
+        tuple(_found(fields, each) for (_, fields), each in zip(asked, found, strict=False)),
+    )
+
+
+def _found(fields: Sequence[str], each: Any) -> Found:
+    counted, held, margin = each
+    return Found(
+        {field: int(amount or 0) for field, amount in zip(fields, counted, strict=True)},
+        {field: int(amount) for field, amount in zip(fields, held, strict=False) if amount},
+        decode_margin(margin) if margin else None,
+    )
+
+
+async def hold(
+    redis: AsyncRedis,
+    tenant_id: str,
+    customer_id: str,
+    field: str,
+    reservation_id: str,
+    *,
+    amount: int,
+    quota: int | None,
+    seconds: int,
+    record: bytes,
+    keep: int,
+) -> Held:
+    """Hold back `amount` millionths for `seconds`, unless more than the quota would be used and held. keep: how long the record
+    of it lasts, so that a second commit is known for what it is."""
+    made, used, held, before = await _HOLD.run(
+        redis, reservation_key(tenant_id, reservation_id), f"{{{tenant_id}}}", customer_id, field,
+        reservation_id, amount, "" if quota is None else quota, seconds, record, keep,
+    )  # fmt: skip
+    return Held(made == 1, before or None, made == 3, int(used), int(held))
+
+
+async def release(
+    redis: AsyncRedis,
+    tenant_id: str,
+    customer_id: str,
+    reservation_id: str,
+    field: str,
+    amount: int,
+    record: bytes,
+    keep: int,
+) -> None:
+    """Give back what a reservation holds and replace its record. Doing it again changes nothing."""
+    hold = f"{reservation_id}|{amount}|{field}"
+    name = reservation_key(tenant_id, reservation_id)
+    await _RELEASE.run(redis, name, f"{{{tenant_id}}}", customer_id, hold, record, keep)
+
+
+def set_limits(redis: Redis, tenant_id: str, limits: Mapping[str, Limit | None]) -> None:
+    """Replace what is limited otherwise for this tenant: `<door>` for each key, `tenant/<door>` for all keys together,
+    `plan/<plan>/<door>` for each key of customers on that plan; None: no limit."""
+    pipeline = redis.pipeline(transaction=True)
+    pipeline.delete(limits_key(tenant_id))
+    if limits:
+        written = {name: write_limit(limit) for name, limit in limits.items()}
+        pipeline.hset(limits_key(tenant_id), mapping=cast(dict[Any, Any], written))
+    pipeline.incr(version_key(tenant_id))
+    pipeline.execute()
+
+
+def set_margin(redis: Redis, tenant_id: str, customer_id: str, level: MarginLevel | None) -> None:
+    """From now on gateways and canAccess are told this level; None: nothing is restricted."""
+    if level is None:
+        redis.hdel(margin_key(tenant_id), customer_id)
+    else:
+        redis.hset(margin_key(tenant_id), customer_id, msgspec.json.encode(level))
+
+
+async def kill_session(redis: AsyncRedis, tenant_id: str, session_id: str, now: int) -> None:
+    """Whoever meters with this session is told to stop it. now: epoch seconds."""
+    name = f"killed:{{{tenant_id}}}"
+    pipeline = redis.pipeline(transaction=True)
+    pipeline.zremrangebyscore(name, "-inf", now)
+    pipeline.zadd(name, {session_id: now + KILLED_SECONDS})
+    await pipeline.execute()
+
+
+async def live_sessions(redis: AsyncRedis, tenant_id: str, most: int = 1000) -> dict[str, int]:
+    """Sessions heard of within the last hour, the latest first, and when (epoch seconds)."""
+    found: Any = await redis.zrevrange(f"sessions:{{{tenant_id}}}", 0, most - 1, withscores=True)
+    return {session.decode(): int(at) for session, at in found}
