@@ -11,6 +11,7 @@ from providers.refills import Manual
 from storage.lake import Lake
 from storage.services.invoice_upkeep import keep_invoices
 from storage.services.subscription_upkeep import keep_up
+from storage.services.threshold_invoices import cut_invoices
 from storage.services.wallet_upkeep import keep_wallets
 from transforms.frames import TABLES
 
@@ -124,6 +125,25 @@ def keep_invoices_daily() -> None:
     move_invoices_on()
 
 
+@dg.op
+def cut_interim_invoices(
+    context: dg.OpExecutionContext, database: dg.ResourceParam[Engine], lake: dg.ResourceParam[Lake]
+) -> None:
+    """Bill what has accrued where it has crossed its threshold; what cannot be worked out is named and tried again next time."""
+    done = cut_invoices(database, lake, datetime.now(UTC))
+    context.log.info("%s interim invoices cut: %s", len(done.cut), ", ".join(done.cut) or "none")
+    for subscription, why in done.stuck.items():
+        context.log.error("subscription %s: %s", subscription, why)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Cut an interim invoice for each subscription whose accrued spend has crossed its threshold.",
+)
+def watch_thresholds() -> None:
+    cut_interim_invoices()
+
+
 @dg.job(
     executor_def=dg.in_process_executor,
     description="Let holds lapse and grants take effect and expire (booked as breakage), and collect automatic top-ups.",
@@ -142,4 +162,5 @@ JOBS = [
     keep_subscriptions,
     keep_invoices_daily,
     keep_wallet_books,
+    watch_thresholds,
 ]

@@ -47,9 +47,10 @@ _PERIOD = (
     _c("period_end", INSTANT, "end of the billing period, exclusive"),
 )
 
-KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE", "COMMITMENT", "ADJUSTMENT")
+KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE", "COMMITMENT", "ADJUSTMENT", "INTERIM")
 """BASE_FEE: for the time it was live. ADVANCE_FEE: the next period's, in full. FEE_CREDIT: the part of a fee paid in advance that
-was not used. SETUP_FEE: once. COMMITMENT: what a commitment adds or takes. ADJUSTMENT: what a closed month was off by."""
+was not used. SETUP_FEE: once. COMMITMENT: what a commitment adds or takes. ADJUSTMENT: what a closed month was off by.
+INTERIM: back, what interim invoices of the period billed already."""
 
 BILLING_TERMS = Table(
     "billing_terms",

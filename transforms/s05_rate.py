@@ -16,6 +16,7 @@ from transforms.adjustment_lines import adjustment_lines
 from transforms.charges import charge, price_columns, tier_breakdown, tier_count
 from transforms.exchange import converted
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
+from transforms.interim_lines import interim_lines
 from transforms.proration import prorated
 from transforms.terms import LINE_KEY, LINE_ORDER, not_honoured
 
@@ -46,6 +47,7 @@ def rate(*, allowances: pl.DataFrame, usage_aggregates: pl.DataFrame, terms: pl.
         _usage_lines(allowances, terms),
         _fee_lines(terms),
         _finish(adjustment_lines(terms)),
+        _finish(interim_lines(terms)),
         _unpriced_lines(usage_aggregates, terms),
     ]
     return pl.concat(lines).sort(LINE_ORDER, nulls_last=True)

@@ -14,6 +14,8 @@ from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from transforms.compare import BILLED
 
 _OF_INVOICE = ("customer_id", "number", "status")
+NOT_BY_A_RUN = ("ONE_OFF", "THRESHOLD")
+"""Kinds of invoices that no run of a month makes, so that none comes to them again."""
 
 
 def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.DataFrame:
@@ -32,7 +34,7 @@ def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.D
     query = (
         select(*columns, func.coalesce(adjusted, 0).label("adjusted"))
         .join(invoice, (invoice.tenant_id == line.tenant_id) & (invoice.id == line.invoice_id))
-        .where(invoice.month == scope.month, invoice.status != "VOID")
+        .where(invoice.month == scope.month, invoice.status != "VOID", invoice.kind.not_in(NOT_BY_A_RUN))
     )
     if not drafts:
         query = query.where(invoice.status != "DRAFT")

@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from domain.catalog.fields import FieldProblem, Fields
+from domain.errors import Conflict
 from domain.invoice_life import VOID
 from domain.one_off_invoice import OneOffInvoice, read_one_off, taxes_of
 from storage.repositories.billing_entities import BillingEntities
+from storage.repositories.interim_bills import THRESHOLD
 from storage.repositories.invoice_content import content_hash
 from storage.repositories.invoice_states import InvoiceStates, as_dict, lines_of
 from storage.repositories.invoices import next_number
@@ -26,6 +28,17 @@ from storage.tenancy import Tx
 
 _COPIED = ("month", "customer_id", "billing_entity", "currency", "period_start", "period_end", "lines", "subtotal", "discount",
            "tax", "total", "wallet_amount", "amount_due", "due_days")  # fmt: skip
+
+
+class InterimIsNotReissued(Conflict):
+    """A voided interim invoice is made anew by the next round, if the spend still calls for it."""
+
+    code = "INTERIM_IS_NOT_REISSUED"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(
+            f"invoice {number} is an interim invoice; void it, and what has accrued is billed by the next one or the closing bill"
+        )
 
 
 class InvoicesByHand:
@@ -82,12 +95,14 @@ class InvoicesByHand:
 
     def reissue(self, reference: str, reason: str) -> InvoiceRow:
         """Void an invoice and make a draft of the same lines under a new number, which says what it replaces. One that is void
-        already is replaced once. Raises InvoiceNotFound, InvoiceStateConflict, InvoiceHasMoney."""
+        already is replaced once. Raises InvoiceNotFound, InvoiceStateConflict, InvoiceHasMoney, InterimIsNotReissued."""
         old = self._states.locked(reference)
         query = select(InvoiceRow).where(InvoiceRow.tenant_id == old.tenant_id, InvoiceRow.replaces == old.id)
         made = self._tx.session.scalars(query).one_or_none()
         if made is not None:
             return made
+        if old.kind == THRESHOLD:
+            raise InterimIsNotReissued(old.number)
         if old.status != VOID or old.withdrawn:
             self._states.void(old.id, reason)
         issuer = self._tx.session.get_one(BillingEntityRow, (self._tx.tenant_id, old.billing_entity))
