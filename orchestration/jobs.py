@@ -98,11 +98,12 @@ def move_invoices_on(context: dg.OpExecutionContext, database: dg.ResourceParam[
     """Do what is due for invoices; one that cannot be moved on is named and tried again next time."""
     done = keep_invoices(database, datetime.now(UTC))
     context.log.info(
-        "%s issued, %s overdue, %s reminded, %s given up",
+        "%s issued, %s overdue, %s reminded, %s given up, %s credit notes",
         done.issued,
         done.overdue,
         done.reminded,
         done.given_up,
+        done.credited,
     )
     for invoice, why in done.stuck.items():
         context.log.error("invoice %s could not be moved on: %s", invoice, why)

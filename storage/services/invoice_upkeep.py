@@ -25,6 +25,7 @@ from domain.invoice_life import (
 from storage.database import session_scope
 from storage.repositories.invoice_appearance import terms_of
 from storage.repositories.invoice_states import InvoiceStates, usage_ends_at
+from storage.services.credited_adjustments import credit_what_exceeds
 from storage.tables.invoices import InvoiceRow
 from storage.tables.tenants import BillingEntityRow, TenantRow
 from storage.tenancy import tenant_tx
@@ -38,6 +39,7 @@ class Round:
     overdue: int = 0
     reminded: int = 0
     given_up: int = 0
+    credited: int = 0
     stuck: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,6 +66,11 @@ def keep_invoices(engine: Engine, at: datetime) -> Round:
                     )
             except PermanentFailure as error:
                 done.stuck[f"{tenant_id}/{invoice_id}"] = str(error)
+        try:
+            with tenant_tx(engine, tenant_id, SYSTEM, at=at) as tx:
+                done.credited += len(credit_what_exceeds(tx))
+        except PermanentFailure as error:
+            done.stuck[f"{tenant_id}/credits"] = str(error)
     return done
 
 
