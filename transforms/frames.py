@@ -334,7 +334,7 @@ _LINE_COLUMNS = (
     _c("amount", AMOUNT, "the charge, rounded once to the currency's minor unit"),
     _c("price_currency", TEXT, "the currency of the prices and of `unrounded`, where it is another", True),
     _c("fx_rate", PRICE, "what one unit of it was worth in `currency`", True),
-    _c("tiers", TIER_CHARGES, "the charge band by band", True),
+    _c("tiers", TIER_CHARGES, "the charge band by band; a PERCENTAGE as one band", True),
     _c("problem", TEXT, "why the line cannot be invoiced; null: it can", True),
 )
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from domain.money import UnknownRounding
 from transforms.adjustment_lines import adjustment_lines
-from transforms.charges import charge, price_columns, tier_breakdown, tier_count
+from transforms.charges import charge, price_columns, share_breakdown, tier_breakdown, tier_count
 from transforms.exchange import converted
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
 from transforms.interim_lines import interim_lines
@@ -76,7 +76,7 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     priced = nw.from_native(price_columns(lines)).with_columns(
         charge=charge(nw.col("billable"), nw.col("event_charges"), tier_count(lines))
     )
-    bands = tier_breakdown(lines)
+    bands = pl.concat([tier_breakdown(lines), share_breakdown(lines)])
     return _finish(
         priced.to_native().drop("tiers").join(bands, on=LINE_KEY, how="left").rename({"bands": "tiers"})
     )
