@@ -76,23 +76,36 @@ def find(session: Session, lake: Lake, reference: str, tenant_id: str | None = N
     scope = Scope(row.month, (row.tenant_id,), (row.customer_id,))
     terms = terms_of(session, lake, scope)
     events = lake.scan("metered_events", scope).collect()
-    if _hash_of(row, lines, events, terms) != row.input_hash:
-        events = recompute(lake, terms, scope, Known(raw_until=row.raw_until or 0)).metered_events
-        if _hash_of(row, lines, events, terms) != row.input_hash:
+    taken = {name: lake.scan(name, scope).collect() for name in ("routed_lines", "rollovers")}
+    if _hash_of(row, lines, events, terms, taken) != row.input_hash:
+        again = recompute(lake, terms, scope, Known(raw_until=row.raw_until or 0))
+        events, taken = again.metered_events, again.tables
+        if _hash_of(row, lines, events, terms, taken) != row.input_hash:
             raise EvidenceChanged(row.number, "its events or terms are no longer those it was billed from")
     own = events.filter(pl.col("line_id").is_in([line["line_id"] for line in lines]))
     return Found(row, lines, own.sort("line_id", "occurred_at", "key_hash"), terms)
 
 
-def _hash_of(row: InvoiceRow, lines: list[dict[str, Any]], events: pl.DataFrame, terms: pl.DataFrame) -> str:
+def _hash_of(
+    row: InvoiceRow,
+    lines: list[dict[str, Any]],
+    events: pl.DataFrame,
+    terms: pl.DataFrame,
+    taken: Mapping[str, pl.DataFrame],
+) -> str:
+    """taken: ROUTED_LINES, for what they draw from wallets, and ROLLOVERS, for the units carried in."""
     routed = pl.DataFrame(
         [{"tenant_id": row.tenant_id, "invoice_id": row.id, "line_id": line["line_id"]} for line in lines],
         schema={"tenant_id": pl.String, "invoice_id": pl.String, "line_id": pl.String},
     )
+    if row.kind == "PERIOD":
+        paid = taken["routed_lines"].select("tenant_id", "line_id", "wallet_payments")
+        routed = routed.join(paid, on=["tenant_id", "line_id"], how="left", maintain_order="left")
     made = input_hashes(
         metered_events=METERED_EVENTS.conform(events).lazy(),
         terms=terms,
         routed_lines=routed,
+        rollovers=taken["rollovers"],
         code=row.code_version or "",
     )
     return "" if made.is_empty() else str(made["input_hash"][0])

@@ -44,3 +44,19 @@ def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.D
         query = query.where(invoice.customer_id.in_(scope.customers))
     rows = [dict(row) for row in session.execute(query).mappings()]
     return pl.DataFrame(rows, schema=BILLED)
+
+
+def voided_invoices(session: Session, scope: Scope) -> list[tuple[str, str]]:
+    """(tenant, invoice) of the scope's invoices that somebody voided; those a rerun has withdrawn are not among them."""
+    invoice = InvoiceRow
+    query = select(invoice.tenant_id, invoice.id).where(
+        invoice.month == scope.month,
+        invoice.status == "VOID",
+        invoice.withdrawn.is_(False),
+        invoice.kind.not_in(NOT_BY_A_RUN),
+    )
+    if scope.tenants:
+        query = query.where(invoice.tenant_id.in_(scope.tenants))
+    if scope.customers:
+        query = query.where(invoice.customer_id.in_(scope.customers))
+    return list(session.execute(query).tuples())

@@ -51,6 +51,7 @@ class WalletMoved(TransientFailure):
     code = "WALLET_MOVED"
 
     def __init__(self, wallet: WalletRow, missing: Decimal, invoice_id: str) -> None:
+        self.customer = (wallet.tenant_id, wallet.customer_id)
         super().__init__(
             f"wallet {wallet.id} of customer {wallet.customer_id} (tenant {wallet.tenant_id}) was spent from during the run: "
             f"{missing.normalize():f} {wallet.currency} are missing for invoice {invoice_id}; bill the month again"

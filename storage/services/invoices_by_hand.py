@@ -19,6 +19,7 @@ from storage.repositories.interim_bills import THRESHOLD
 from storage.repositories.invoice_content import content_hash
 from storage.repositories.invoice_states import InvoiceStates, as_dict, lines_of
 from storage.repositories.invoices import next_number
+from storage.repositories.taxes import write_taxes
 from storage.services.known_customers import known_customer
 from storage.services.sent import new_id
 from storage.tables.customers import CustomerRow
@@ -146,6 +147,7 @@ class InvoicesByHand:
 
     def _written(self, row: InvoiceRow, action: str, reason: str | None) -> InvoiceRow:
         self._tx.session.flush()
+        write_taxes(self._tx.session, row)
         row.content_hash = content_hash(
             {**as_dict(row), "invoice_id": row.id}, lines_of(self._tx.session, row)
         )

@@ -148,6 +148,7 @@ class ThresholdInvoices:
             metered_events=so_far.metered_events.lazy(),
             terms=so_far.terms,
             routed_lines=routed,
+            rollovers=so_far.tables["rollovers"],
             code=code_version(),
         )
         bill = settle(routed_lines=routed, terms=due(so_far.terms)).join(
