@@ -1,4 +1,4 @@
-"""Interim invoices: the spend at which one is cut, and the periods they billed."""
+"""Interim invoices: the spend at which one is cut, and the periods they billed. Messages to customers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def upgrade() -> None:
     op.drop_constraint(op.f("ck_invoices_kind"), "invoices", type_="check")
     op.create_check_constraint(op.f("ck_invoices_kind"), "invoices", _KINDS)
     _interim_bills()
-    protect("interim_bills")
+    _messages()
+    protect("interim_bills", "messages")
 
 
 def _interim_bills() -> None:
@@ -59,3 +60,27 @@ def _interim_bills() -> None:
             name=op.f("uq_interim_bills_tenant_id_subscription_id_period_start_number"),
         ),
     )
+
+
+def _messages() -> None:
+    texts = ("tenant_id", "id", "kind", "customer_id", "invoice_id", "recipient", "subject", "body", "status")
+    op.create_table(
+        "messages",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in texts),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("status IN ('WAITING', 'SENT', 'UNDELIVERABLE')", name=op.f("ck_messages_status")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_messages_tenant_id")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "invoice_id"],
+            ["invoices.tenant_id", "invoices.id"],
+            name=op.f("fk_messages_tenant_id_invoice_id"),
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_messages")),
+        sa.UniqueConstraint(
+            "tenant_id", "invoice_id", "kind", "step", name=op.f("uq_messages_tenant_id_invoice_id_kind_step")
+        ),
+    )
+    op.create_index(op.f("ix_messages_status"), "messages", ["status"])
