@@ -11,6 +11,7 @@ import typst
 
 from documents.facturx import EInvoiceIncomplete, facturx_xml
 from documents.wording import words
+from documents.xmp import declare_invoice
 from domain.errors import PermanentFailure
 from domain.invoice_document import InvoiceDocument
 
@@ -27,11 +28,13 @@ class PageNotMade(PermanentFailure):
 
 
 def invoice_pdf(document: InvoiceDocument) -> bytes:
-    """PDF/A-3 with the electronic invoice attached; a draft has none. The same document gives the same bytes.
+    """PDF/A-3 with the electronic invoice attached and declared; a draft has none. The same document gives the same bytes.
 
-    Raises PageNotMade.
+    Raises PageNotMade, MetadataNotUnderstood.
     """
-    return bytes(_made(document, "pdf", _embedded(document))[0])
+    embedded = _embedded(document)
+    made = bytes(_made(document, "pdf", embedded)[0])
+    return made if embedded is None else declare_invoice(made)
 
 
 def invoice_pages(document: InvoiceDocument, ppi: float = 110) -> list[bytes]:

@@ -168,11 +168,17 @@ def _line(line: DocumentLine, document: InvoiceDocument) -> dict[str, Any]:
         "what": line.description,
         "details": " · ".join(_details(line, document)),
         "quantity": "" if line.quantity is None else number(line.quantity),
-        "price": "" if line.unit_price is None else price(line.unit_price, code),
+        "price": _unit_price(line, code),
         "tax": _rate(line.tax_category, line.tax_rate),
         "amount": money(line.amount, code),
         "tiers": [_tier(tier, lower, code) for lower, tier in _with_lower(line.tiers)],
     }
+
+
+def _unit_price(line: DocumentLine, currency: str) -> str:
+    if line.percent is not None:
+        return f"{number(line.percent)} %"
+    return "" if line.unit_price is None else price(line.unit_price, currency)
 
 
 def _details(line: DocumentLine, document: InvoiceDocument) -> Iterable[str]:
@@ -181,6 +187,8 @@ def _details(line: DocumentLine, document: InvoiceDocument) -> Iterable[str]:
         yield f"{day(line.first_day)} – {day(line.last_day)}"
     if line.unit:
         yield f"per {line.unit}"
+    if line.percent is not None and line.base is not None:
+        yield f"{number(line.percent)} % of {number(line.base)}"
     if line.included:
         yield f"{number(line.included)} included free of charge"
         if line.quantity is not None and line.quantity > line.included:

@@ -125,6 +125,19 @@ def shares(
     return [_share(by_id[name], amount, exponent, rounding) for name, amount in asked.items() if amount]
 
 
+def gross_of(
+    net: Decimal, line_net: Decimal, line_total: Decimal, left: Decimal, exponent: int, rounding: str
+) -> tuple[Decimal, Decimal]:
+    """(with tax, before tax) of what can be credited of `net`, a price before tax that is added, on a line of these figures of which
+    `left` may still be credited with tax. All of `net`, or as much of it as is left."""
+    if line_net <= 0 or line_total <= 0 or left <= 0:
+        return Decimal(0), Decimal(0)
+    gross = round_money(net * line_total / line_net, exponent, rounding)
+    if gross <= left:
+        return gross, net
+    return left, min(net, round_money(left * line_net / line_total, exponent, rounding))
+
+
 def _spread(lines: Sequence[Creditable], wanted: Decimal, left: Decimal, exponent: int) -> dict[str, Decimal]:
     """An amount over the lines as they stand to each other. The last of an invoice takes what is left of each, credits too."""
     if wanted == left == sum((line.left for line in lines), Decimal(0)):

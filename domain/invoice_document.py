@@ -41,6 +41,7 @@ class DocumentLine:
     """A line. amount: before discounts. taxable: amount − discount (and − tax, where prices include it). tax_rate: in percent.
 
     first_day, last_day: the days charged for, both inclusive. adjustment: what of the amount a minimum or maximum spend made.
+    percent, base: the line is this many percent of that much.
     """
 
     line_id: str
@@ -60,6 +61,8 @@ class DocumentLine:
     unit_price: Decimal | None = None
     adjustment: Decimal = Decimal(0)
     tiers: tuple[DocumentTier, ...] = ()
+    percent: Decimal | None = None
+    base: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

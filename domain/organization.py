@@ -30,6 +30,9 @@ RETENTION = {
     "piiAfterErasure": (0, 365),
 }
 """Fewest and most days something is kept. Usage must outlive the 90 days in which late events may still arrive."""
+NEXT_INVOICE, CREDIT_NOTE = "NEXT_INVOICE", "CREDIT_NOTE"
+CREDITS = (NEXT_INVOICE, CREDIT_NOTE)
+"""Where a credit goes that the next invoice has no room for: the one after it, or back on the invoice it corrects."""
 MOST_RATES = 500
 
 
@@ -159,8 +162,12 @@ def _terms(fields: Fields) -> dict[str, Any]:
 
 
 def _corrections(fields: Fields) -> dict[str, Any]:
-    """autoApprove: what a billing run finds different from issued invoices is posted without anybody looking at it."""
-    return {"autoApprove": fields.flag("autoApprove") if fields.has("autoApprove") else None}
+    """autoApprove: what a billing run finds different from issued invoices is posted without anybody looking at it. credits: where
+    a credit goes that the next invoice has no room for."""
+    return {
+        "autoApprove": fields.flag("autoApprove") if fields.has("autoApprove") else None,
+        "credits": fields.choice("credits", CREDITS) if fields.has("credits") else None,
+    }
 
 
 def _rates(fields: Fields, default_currency: str) -> list[CostRate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from domain.catalog.fields import FieldProblem, Fields, required, shown
 from domain.instant import EPOCH, NotAnInstant, to_micros_since_epoch
@@ -20,7 +21,8 @@ class Subscription:
     """A customer's contract for an offering. Days are the customer's own; `end_date` is the first day without it.
 
     start_trial: begins with a trial, until trial_ends_at, or (None) for the offering's trial days; then it is paid for if
-    auto_convert, else it pauses. billing_entity: the issuer; None: the tenant's default. ended_at: when it ended for good.
+    auto_convert, else it pauses. billing_entity: the issuer; None: the tenant's default. billing_threshold: accrued
+    spend before tax at which an interim invoice is cut; None: never. ended_at: when it ended for good.
     """
 
     id: str
@@ -34,6 +36,7 @@ class Subscription:
     trial_ends_at: datetime | None = None
     auto_convert: bool = True
     billing_entity: str | None = None
+    billing_threshold: Decimal | None = None
     ended_at: datetime | None = None
 
     def schedule(self, time_zone: str) -> Schedule:
@@ -55,11 +58,13 @@ class Subscription:
         return starts_in_time and ends_in_time
 
     def agreeing_with(self, stored: Subscription) -> Subscription:
-        """Itself, with what it leaves open as the stored one has it: the end of a trial, the issuer, when it ended."""
+        """Itself, with what it leaves open as the stored one has it: the end of a trial, the issuer, the
+        threshold, when it ended."""
         return replace(
             self,
             trial_ends_at=self.trial_ends_at or (stored.trial_ends_at if self.start_trial else None),
             billing_entity=self.billing_entity or stored.billing_entity,
+            billing_threshold=self.billing_threshold or stored.billing_threshold,
             ended_at=stored.ended_at,
         )
 
@@ -100,6 +105,7 @@ def read_subscription(fields: Fields) -> Subscription:
         billing_entity=fields.key("billingEntityId", "billingEntity")
         if fields.has("billingEntityId", "billingEntity")
         else None,
+        billing_threshold=read_threshold(fields),
     )
     fields.done()
     if subscription.trial_ends_at is not None and not subscription.start_trial:
@@ -107,6 +113,24 @@ def read_subscription(fields: Fields) -> Subscription:
             fields.at("trialEndsAt"), "means nothing without a trial; leave startTrial out or true"
         )
     return subscription
+
+
+def read_threshold(fields: Fields) -> Decimal | None:
+    """The accrued spend at which an interim invoice is cut. Raises FieldProblem."""
+    found = fields.price("billingThreshold")
+    if found is not None and (found <= 0 or found != found.quantize(Decimal("0.0001"))):
+        raise FieldProblem(
+            fields.at("billingThreshold"),
+            f"{found} is no spend; say an amount above 0 in the customer's currency",
+        )
+    return found
+
+
+def require_postpaid(threshold: Decimal | None, billing_mode: str, path: str = "") -> None:
+    """Usage that a wallet pays for as it happens has nothing to wait for. Raises FieldProblem."""
+    if threshold is not None and billing_mode != "POSTPAID":
+        field = f"{path}.billingThreshold" if path else "billingThreshold"
+        raise FieldProblem(field, f"means nothing for an offering that is {billing_mode}; leave it out")
 
 
 def instant(fields: Fields, name: str) -> datetime | None:

@@ -1,17 +1,32 @@
 """What can be run. Put here: jobs. Keep out: when (schedules.py, sensors.py)."""
 
+import os
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 from sqlalchemy import Engine
 
 from assets._table import MONTHS
 from orchestration.checks import EVENT_TABLES
+from providers.notifications import notifier_of
+from providers.payments import Order, provider_of
+from providers.payments import Outcome as PaymentOutcome
 from providers.refills import Manual
 from storage.lake import Lake
+from storage.sealed import Seal
+from storage.secret_files import sealing_key
 from storage.services.invoice_upkeep import keep_invoices
+from storage.services.messages import carry_messages
+from storage.services.payment_gateways import PaymentGateways
+from storage.services.payment_rounds import take_payments
+from storage.services.payments import Due
 from storage.services.subscription_upkeep import keep_up
+from storage.services.threshold_invoices import cut_invoices
 from storage.services.wallet_upkeep import keep_wallets
+from storage.tables.money import PaymentGatewayRow
+from storage.tenancy import Tx
 from transforms.frames import TABLES
 
 _EVENTS = dg.AssetSelection.assets(*EVENT_TABLES)
@@ -92,19 +107,46 @@ def keep_subscriptions() -> None:
     record_what_is_due()
 
 
-@dg.op
+@dg.op(ins={"after": dg.In(dg.Nothing)})
 def move_invoices_on(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
     """Do what is due for invoices; one that cannot be moved on is named and tried again next time."""
     done = keep_invoices(database, datetime.now(UTC))
     context.log.info(
-        "%s issued, %s overdue, %s reminded, %s given up",
+        "%s issued, %s overdue, %s reminded, %s given up, %s credit notes",
         done.issued,
         done.overdue,
         done.reminded,
         done.given_up,
+        done.credited,
     )
     for invoice, why in done.stuck.items():
         context.log.error("invoice %s could not be moved on: %s", invoice, why)
+
+
+@dg.op
+def take_due_payments(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
+    """Take what is due from the customers' payment methods; what cannot be charged now is named and tried again next time."""
+    seal = Seal(sealing_key(Path(os.environ["AFORO_HOME"])))
+
+    def charge(tx: Tx, gateway: PaymentGatewayRow, due: Due) -> PaymentOutcome:
+        secret = PaymentGateways(tx, seal).api_key(gateway)
+        return provider_of(gateway.gateway_type, secret).charge(Order(**asdict(due)))
+
+    done = take_payments(database, charge, datetime.now(UTC))
+    context.log.info("%s invoices paid, %s payments failed, %s pending", done.paid, done.failed, done.pending)
+    for invoice, why in done.stuck.items():
+        context.log.error("invoice %s could not be charged: %s", invoice, why)
+
+
+@dg.op(ins={"after": dg.In(dg.Nothing)})
+def carry_what_waits(context: dg.OpExecutionContext, database: dg.ResourceParam[Engine]) -> None:
+    """Hand the messages to customers over; what cannot be handed over waits."""
+    asked = os.environ.get
+    notifier = notifier_of(os.environ["AFORO_HOME"], asked("AFORO_SMTP_URL"), asked("AFORO_MAIL_FROM"))
+    done = carry_messages(database, notifier.send, datetime.now(UTC))
+    context.log.info("%s messages handed over to %s", done.sent, notifier.name)
+    for message, why in done.stuck.items():
+        context.log.error("message %s waits: %s", message, why)
 
 
 @dg.op
@@ -118,10 +160,29 @@ def book_what_is_due(context: dg.OpExecutionContext, database: dg.ResourceParam[
 
 @dg.job(
     executor_def=dg.in_process_executor,
-    description="Issue drafts whose grace period is over; mark unpaid invoices overdue, remind of them, give them up.",
+    description="Issue drafts whose grace period is over; take what is due; mark unpaid invoices overdue, remind of them, give them up.",
 )
 def keep_invoices_daily() -> None:
-    move_invoices_on()
+    carry_what_waits(move_invoices_on(take_due_payments()))
+
+
+@dg.op
+def cut_interim_invoices(
+    context: dg.OpExecutionContext, database: dg.ResourceParam[Engine], lake: dg.ResourceParam[Lake]
+) -> None:
+    """Bill what has accrued where it has crossed its threshold; what cannot be worked out is named and tried again next time."""
+    done = cut_invoices(database, lake, datetime.now(UTC))
+    context.log.info("%s interim invoices cut: %s", len(done.cut), ", ".join(done.cut) or "none")
+    for subscription, why in done.stuck.items():
+        context.log.error("subscription %s: %s", subscription, why)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Cut an interim invoice for each subscription whose accrued spend has crossed its threshold.",
+)
+def watch_thresholds() -> None:
+    cut_interim_invoices()
 
 
 @dg.job(
@@ -142,4 +203,5 @@ JOBS = [
     keep_subscriptions,
     keep_invoices_daily,
     keep_wallet_books,
+    watch_thresholds,
 ]

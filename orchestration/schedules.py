@@ -16,11 +16,13 @@ from orchestration.jobs import (
     keep_wallet_books,
     maintain_lake,
     reconcile,
+    watch_thresholds,
 )
 from storage.database import session_scope
 from storage.drain import backlog
 from storage.services.event_corrections import count_waiting
 from storage.services.subscription_upkeep import due
+from storage.services.threshold_invoices import with_threshold
 from storage.services.wallet_upkeep import due_wallets
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
@@ -98,6 +100,19 @@ def keep_wallets_every_five_minutes(
     yield dg.RunRequest()
 
 
+@dg.schedule(job=watch_thresholds, cron_schedule="10 * * * *", default_status=RUNNING)
+def watch_thresholds_hourly(
+    context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Engine]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Look at what has accrued, every hour; where no subscription has a threshold no run starts."""
+    watched = with_threshold(database)
+    if not watched:
+        yield dg.SkipReason("No subscription has a billingThreshold.")
+        return
+    context.log.info("%s subscriptions have a threshold", len(watched))
+    yield dg.RunRequest()
+
+
 @dg.schedule(job=reconcile, cron_schedule="15 4 * * *", execution_timezone="UTC", default_status=RUNNING)
 def reconcile_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Compare the books of the month billed last."""
@@ -111,5 +126,5 @@ def reconcile_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 SCHEDULES = [
     reconcile_daily,
     ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, invoices_nightly,
-    keep_subscriptions_every_five_minutes, keep_wallets_every_five_minutes,
+    keep_subscriptions_every_five_minutes, keep_wallets_every_five_minutes, watch_thresholds_hourly,
 ]  # fmt: skip

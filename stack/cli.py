@@ -17,6 +17,7 @@ COMMAND_FILES = (
     "ingest",
     "bill",
     "invoices",
+    "credit_notes",
     "replay",
     "evidence",
     "dlq",

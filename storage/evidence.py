@@ -76,7 +76,8 @@ def find(session: Session, lake: Lake, reference: str, tenant_id: str | None = N
     scope = Scope(row.month, (row.tenant_id,), (row.customer_id,))
     terms = terms_of(session, lake, scope)
     events = lake.scan("metered_events", scope).collect()
-    if _hash_of(row, lines, events, terms) != row.input_hash:
+    taken = {name: lake.scan(name, scope).collect() for name in ("routed_lines", "rollovers")}
+    if _hash_of(row, lines, events, terms, taken) != row.input_hash:
         events = _as_billed(lake, row, lines, terms)
     own = events.filter(pl.col("line_id").is_in([line["line_id"] for line in lines]))
     return Found(row, lines, own.sort("line_id", "occurred_at", "key_hash"), terms)
@@ -90,21 +91,32 @@ def _as_billed(lake: Lake, row: InvoiceRow, lines: list[dict[str, Any]], terms: 
     later = (pl.col("act").is_not_null(), pl.col("raw_seq") > until)
     acts = lake.scan("validated_events", Scope(None, scope.tenants, scope.customers)).filter(*later)
     for place in [until, *acts.select("raw_seq").collect()["raw_seq"].sort()]:
-        events = recompute(lake, terms, scope, Known(raw_until=place)).metered_events
-        if _hash_of(row, lines, events, terms) == row.input_hash:
-            return events
+        again = recompute(lake, terms, scope, Known(raw_until=place))
+        if _hash_of(row, lines, again.metered_events, terms, again.tables) == row.input_hash:
+            return again.metered_events
     raise EvidenceChanged(row.number, "its events or terms are no longer those it was billed from")
 
 
-def _hash_of(row: InvoiceRow, lines: list[dict[str, Any]], events: pl.DataFrame, terms: pl.DataFrame) -> str:
+def _hash_of(
+    row: InvoiceRow,
+    lines: list[dict[str, Any]],
+    events: pl.DataFrame,
+    terms: pl.DataFrame,
+    taken: Mapping[str, pl.DataFrame],
+) -> str:
+    """taken: ROUTED_LINES, for what they draw from wallets, and ROLLOVERS, for the units carried in."""
     routed = pl.DataFrame(
         [{"tenant_id": row.tenant_id, "invoice_id": row.id, "line_id": line["line_id"]} for line in lines],
         schema={"tenant_id": pl.String, "invoice_id": pl.String, "line_id": pl.String},
     )
+    if row.kind == "PERIOD":
+        paid = taken["routed_lines"].select("tenant_id", "line_id", "wallet_payments")
+        routed = routed.join(paid, on=["tenant_id", "line_id"], how="left", maintain_order="left")
     made = input_hashes(
         metered_events=METERED_EVENTS.conform(events).lazy(),
         terms=terms,
         routed_lines=routed,
+        rollovers=taken["rollovers"],
         code=row.code_version or "",
     )
     return "" if made.is_empty() else str(made["input_hash"][0])

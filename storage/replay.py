@@ -24,9 +24,9 @@ from storage.code_version import code_version
 from storage.earlier import earlier_allowances
 from storage.increments import BATCH
 from storage.lake import Lake, Scope
-from storage.repositories.billed import billed_lines
+from storage.repositories.billed import billed_lines, voided_invoices
 from storage.repositories.terms import frozen_terms
-from transforms.compare import compare
+from transforms.compare import compare, findings
 from transforms.enrich import window
 from transforms.frames import BILLING_TERMS, WALLET_BALANCES
 from transforms.gate import gate
@@ -90,7 +90,7 @@ class Replay:
 
     @property
     def is_equal(self) -> bool:
-        return self.lines.filter(pl.col("verdict") != "EQUAL").is_empty()
+        return findings(self.lines).is_empty()
 
 
 def replay(
@@ -101,10 +101,11 @@ def replay(
     assert scope.month is not None
     parse_month(scope.month)
     billed = billed_lines(session, scope)
-    if billed.is_empty():
+    voided = voided_invoices(session, scope)
+    if billed.is_empty() and not voided:
         raise NothingBilled(scope)
     recomputed = recompute(lake, terms_of(session, lake, scope), scope, known or Known(), batch=batch)
-    lines = compare(billed=billed, routed_lines=recomputed.tables["routed_lines"])
+    lines = compare(billed=billed, routed_lines=recomputed.tables["routed_lines"], voided=voided)
     stored = lake.scan("invoices", scope).select("tenant_id", "invoice_id", "number", "input_hash").collect()
     anew = recomputed.inputs.select("tenant_id", "invoice_id", anew="input_hash")
     invoices = stored.join(anew, on=["tenant_id", "invoice_id"], how="left").select(
@@ -142,7 +143,11 @@ def recompute(
         metered_events=metered.lazy(), terms=terms, earlier_allowances=earlier, wallet_balances=wallets
     )
     inputs = input_hashes(
-        metered_events=metered.lazy(), terms=terms, routed_lines=tables["routed_lines"], code=code_version()
+        metered_events=metered.lazy(),
+        terms=terms,
+        routed_lines=tables["routed_lines"],
+        rollovers=tables["rollovers"],
+        code=code_version(),
     )
     return Recomputed(terms, metered, tables, inputs)
 

@@ -13,7 +13,7 @@ from domain.quantity import plain
 from storage.replay import Replay
 from transforms.compare import findings
 
-VERDICTS = ("EQUAL", "CHANGED", "MISSING", "EXTRA", "HELD")
+VERDICTS = ("EQUAL", "CHANGED", "MISSING", "EXTRA", "VOIDED", "HELD")
 
 
 def report(found: Replay, *, as_of: str | None = None) -> dict[str, Any]:

@@ -167,3 +167,29 @@ def tier_breakdown(lines: pl.DataFrame) -> pl.DataFrame:
         .agg(bands=pl.struct("up_to", "quantity", "unit_price", "flat_fee", "amount"))
         .with_columns(pl.col("bands").cast(TIER_CHARGES))
     )
+
+
+def share_breakdown(lines: pl.DataFrame) -> pl.DataFrame:
+    """The same for each PERCENTAGE line whose charge is its share, without charges of events or a least fee above it: one
+    band at its rate."""
+    share = pl.col("billable") * pl.col("rate").cast(EXACT)
+    whole = pl.col("event_charges").is_null() & (share >= pl.col("min_fee").fill_null(0).cast(EXACT))
+    return (
+        lines.filter(
+            (pl.col("model") == "PERCENTAGE") & (pl.col("billable") > 0) & pl.col("rate").is_not_null()
+        )
+        .filter(whole)
+        .select(
+            "month",
+            "line_id",
+            bands=pl.concat_list(
+                pl.struct(
+                    up_to=pl.lit(None, dtype=QUANTITY),
+                    quantity="billable",
+                    unit_price="rate",
+                    flat_fee=pl.lit(0),
+                    amount=share,
+                )
+            ).cast(TIER_CHARGES),
+        )
+    )

@@ -4,6 +4,7 @@ what follows from a difference."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from hashlib import sha256
 
 import polars as pl
@@ -44,11 +45,13 @@ BILLED = {
 tax that is added to the price."""
 
 
-def compare(*, billed: pl.DataFrame, routed_lines: pl.DataFrame) -> pl.DataFrame:
+def compare(
+    *, billed: pl.DataFrame, routed_lines: pl.DataFrame, voided: Iterable[tuple[str, str]] = ()
+) -> pl.DataFrame:
     """One row per line of BILLED or of the ROUTED_LINES worked out anew, in order, with what both say (`…_replayed`), and:
 
-    `verdict`: EQUAL, CHANGED, MISSING (billed, and nothing comes to it any more), EXTRA (not billed, and should have been) or HELD
-    (the customer cannot be worked out; `hold_reason`). `billed`, `replayed`: before tax that is added to the
+    `verdict`: EQUAL, CHANGED, MISSING (billed, and nothing comes to it any more), EXTRA (not billed, and should have been), VOIDED
+    (billed on an invoice that somebody voided: `voided`, as (tenant, invoice)) or HELD (the customer cannot be worked out; `hold_reason`). `billed`, `replayed`: before tax that is added to the
     price. `adjusted`: put right since. `difference`: replayed − billed − adjusted. `changed`: the columns that differ.
     """
     anew = routed_lines.select(
@@ -69,6 +72,8 @@ def compare(*, billed: pl.DataFrame, routed_lines: pl.DataFrame) -> pl.DataFrame
         adjusted=pl.col("adjusted").fill_null(zero),
     ).with_columns(difference=pl.col("replayed") - pl.col("billed") - pl.col("adjusted"))
     put_right = (pl.col("adjusted") != 0) & (pl.col("difference") == 0)
+    gone = [f"{tenant}\0{invoice}" for tenant, invoice in voided]
+    void = pl.concat_str("tenant_id", "invoice_id", separator="\0").is_in(gone).fill_null(False)
     verdict = (
         pl.when(held)
         .then(pl.lit("HELD"))
@@ -76,6 +81,8 @@ def compare(*, billed: pl.DataFrame, routed_lines: pl.DataFrame) -> pl.DataFrame
         .then(pl.lit("EQUAL"))
         .when(~comes_again)
         .then(pl.lit("MISSING"))
+        .when(~was_billed & void)
+        .then(pl.lit("VOIDED"))
         .when(~was_billed)
         .then(pl.lit("EXTRA"))
         .when(pl.any_horizontal(differs.values()) | (pl.col("difference") != 0))
@@ -85,7 +92,9 @@ def compare(*, billed: pl.DataFrame, routed_lines: pl.DataFrame) -> pl.DataFrame
     changed = pl.concat_list(pl.when(both_differ).then(pl.lit(name)) for name, both_differ in differs.items())
     return (
         sums.with_columns(verdict=verdict, changed=changed.list.drop_nulls())
-        .with_columns(difference=pl.when(held).then(None).otherwise("difference"))
+        .with_columns(
+            difference=pl.when(held | (pl.col("verdict") == "VOIDED")).then(None).otherwise("difference")
+        )
         .drop(f"{name}_anew" for name in _ABOUT)
         .sort("tenant_id", "customer_id", "subscription_id", "line_order", "line_id", nulls_last=True)
     )
@@ -98,8 +107,8 @@ def _charged(suffix: str) -> pl.Expr:
 
 
 def findings(compared: pl.DataFrame) -> pl.DataFrame:
-    """The lines that are not equal."""
-    return compared.filter(pl.col("verdict") != "EQUAL")
+    """The lines that are not equal. What somebody voided is as it should be."""
+    return compared.filter(~pl.col("verdict").is_in(["EQUAL", "VOIDED"]))
 
 
 def findings_hash(month: str, found: pl.DataFrame) -> str:

@@ -47,9 +47,10 @@ _PERIOD = (
     _c("period_end", INSTANT, "end of the billing period, exclusive"),
 )
 
-KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE", "COMMITMENT", "ADJUSTMENT")
+KINDS = ("USAGE", "BASE_FEE", "ADVANCE_FEE", "FEE_CREDIT", "SETUP_FEE", "COMMITMENT", "ADJUSTMENT", "INTERIM")
 """BASE_FEE: for the time it was live. ADVANCE_FEE: the next period's, in full. FEE_CREDIT: the part of a fee paid in advance that
-was not used. SETUP_FEE: once. COMMITMENT: what a commitment adds or takes. ADJUSTMENT: what a closed month was off by."""
+was not used. SETUP_FEE: once. COMMITMENT: what a commitment adds or takes. ADJUSTMENT: what a closed month was off by.
+INTERIM: back, what interim invoices of the period billed already."""
 
 BILLING_TERMS = Table(
     "billing_terms",
@@ -333,7 +334,7 @@ _LINE_COLUMNS = (
     _c("amount", AMOUNT, "the charge, rounded once to the currency's minor unit"),
     _c("price_currency", TEXT, "the currency of the prices and of `unrounded`, where it is another", True),
     _c("fx_rate", PRICE, "what one unit of it was worth in `currency`", True),
-    _c("tiers", TIER_CHARGES, "the charge band by band", True),
+    _c("tiers", TIER_CHARGES, "the charge band by band; a PERCENTAGE as one band", True),
     _c("problem", TEXT, "why the line cannot be invoiced; null: it can", True),
 )
 

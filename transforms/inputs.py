@@ -25,6 +25,7 @@ INPUTS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """raw_until: the newest raw event behind the invoice; null where there is none."""
 
+_SAID = {"tenant_id": TEXT, "invoice_id": TEXT, "said": TEXT}
 _U64 = pl.UInt64
 _GOLDEN = 0x9E3779B97F4A7C15
 _STIRRING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
@@ -34,13 +35,18 @@ _MANIFEST = ("line_id", "events", "filtered", "quantity", "distinct", *_LANES, "
 
 
 def input_hashes(
-    *, metered_events: pl.LazyFrame, terms: pl.DataFrame, routed_lines: pl.DataFrame, code: str
+    *,
+    metered_events: pl.LazyFrame,
+    terms: pl.DataFrame,
+    routed_lines: pl.DataFrame,
+    code: str,
+    rollovers: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """INPUTS of each invoice that ROUTED_LINES name: the SHA-256 over a manifest of its lines (count, quantity and sums of the
-    hashes of METERED_EVENTS, the line's row of BILLING_TERMS) and the version of the code. One pass over the events."""
-    lines = routed_lines.filter(pl.col("invoice_id").is_not_null()).select(
-        "tenant_id", "invoice_id", "line_id"
-    )
+    hashes of METERED_EVENTS, the line's row of BILLING_TERMS, the units carried in by ROLLOVERS, what of the frozen wallet
+    balances it draws on) and the version of the code. One pass over the events."""
+    invoiced = routed_lines.filter(pl.col("invoice_id").is_not_null())
+    lines = invoiced.select("tenant_id", "invoice_id", "line_id")
     manifest = (
         lines.join(_events(metered_events, terms), on="line_id", how="left")
         .join(_terms(terms), on="line_id", how="left")
@@ -49,9 +55,15 @@ def input_hashes(
     texts = manifest.select(
         "tenant_id", "invoice_id", "raw_until", line=pl.struct(_MANIFEST).struct.json_encode()
     )
+    taken_over = pl.concat([_drawn(invoiced), _carried(lines, rollovers)])
+    further = taken_over.group_by("tenant_id", "invoice_id").agg(pl.col("said").sort().str.join("\n"))
     invoices = texts.group_by("tenant_id", "invoice_id", maintain_order=True).agg(
         pl.col("raw_until").max(), pl.col("line").str.join("\n")
     )
+    invoices = invoices.join(further, on=["tenant_id", "invoice_id"], how="left", maintain_order="left")
+    # Said only where there is something, so that hashes of invoices without it stay as they are.
+    whole = pl.concat_str("line", pl.lit("\n") + pl.col("said"), ignore_nulls=True)
+    invoices = invoices.with_columns(line=whole)
     return invoices.select(
         "tenant_id",
         "invoice_id",
@@ -63,6 +75,26 @@ def input_hashes(
 
 def _hashes(code: str, manifests: Iterable[str]) -> list[str]:
     return [sha256(f"code {code}\n{text}".encode()).hexdigest() for text in manifests]
+
+
+def _drawn(lines: pl.DataFrame) -> pl.DataFrame:
+    """`tenant_id, invoice_id, said`: what each invoice draws of each frozen balance. What it leaves there, others may change."""
+    if "wallet_payments" not in lines.columns:
+        return pl.DataFrame(schema=_SAID)
+    each = lines.select("tenant_id", "invoice_id", "wallet_payments").explode("wallet_payments")
+    parts = each.drop_nulls().unnest("wallet_payments").group_by("tenant_id", "invoice_id", "grant_id")
+    said = pl.format("wallet {} {}", "grant_id", pl.col("amount").cast(TEXT))
+    return parts.agg(pl.col("amount").sum()).select("tenant_id", "invoice_id", said=said)
+
+
+def _carried(lines: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFrame:
+    """`tenant_id, invoice_id, said`: the units carried in of each line that has any."""
+    if rollovers is None:
+        return pl.DataFrame(schema=_SAID)
+    carried = rollovers.filter(pl.col("carried") > 0).select("tenant_id", "line_id", "carried")
+    said = pl.format("carried {} {}", "line_id", pl.col("carried").cast(TEXT))
+    joined = lines.join(carried, on=["tenant_id", "line_id"], how="inner")
+    return joined.select("tenant_id", "invoice_id", said=said)
 
 
 def _terms(terms: pl.DataFrame) -> pl.DataFrame:

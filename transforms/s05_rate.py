@@ -13,9 +13,10 @@ import polars as pl
 
 from domain.money import UnknownRounding
 from transforms.adjustment_lines import adjustment_lines
-from transforms.charges import charge, price_columns, tier_breakdown, tier_count
+from transforms.charges import charge, price_columns, share_breakdown, tier_breakdown, tier_count
 from transforms.exchange import converted
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
+from transforms.interim_lines import interim_lines
 from transforms.proration import prorated
 from transforms.terms import LINE_KEY, LINE_ORDER, not_honoured
 
@@ -46,6 +47,7 @@ def rate(*, allowances: pl.DataFrame, usage_aggregates: pl.DataFrame, terms: pl.
         _usage_lines(allowances, terms),
         _fee_lines(terms),
         _finish(adjustment_lines(terms)),
+        _finish(interim_lines(terms)),
         _unpriced_lines(usage_aggregates, terms),
     ]
     return pl.concat(lines).sort(LINE_ORDER, nulls_last=True)
@@ -74,7 +76,7 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     priced = nw.from_native(price_columns(lines)).with_columns(
         charge=charge(nw.col("billable"), nw.col("event_charges"), tier_count(lines))
     )
-    bands = tier_breakdown(lines)
+    bands = pl.concat([tier_breakdown(lines), share_breakdown(lines)])
     return _finish(
         priced.to_native().drop("tiers").join(bands, on=LINE_KEY, how="left").rename({"bands": "tiers"})
     )

@@ -10,6 +10,7 @@ import polars as pl
 
 from domain.coupon import Discount, line_discounts
 from transforms.frames import DISCOUNTED_LINES
+from transforms.interim_lines import IS_INTERIM
 from transforms.terms import LINE_KEY, LINE_ORDER
 
 _PERIOD = ["month", "tenant_id", "subscription_id", "period_start", "period_end", "currency"]
@@ -41,7 +42,9 @@ def _discounts(lines: pl.DataFrame, terms: pl.DataFrame) -> Iterator[dict[str, A
         .unique(_PERIOD, keep="first", maintain_order=True)
         .select(*_PERIOD, "coupons", "exponent", "rounding")
     )
-    discounted = lines.sort(LINE_ORDER).join(attached, on=_PERIOD, how="inner", maintain_order="left")
+    # What interim invoices billed was after discounts, and goes back as it was.
+    own = lines.join(terms.filter(IS_INTERIM), on=LINE_KEY, how="anti")
+    discounted = own.sort(LINE_ORDER).join(attached, on=_PERIOD, how="inner", maintain_order="left")
     for group in discounted.partition_by(_PERIOD, maintain_order=True):
         rows = group.to_dicts()
         coupons = [Discount.from_text(text) for text in rows[0]["coupons"]]

@@ -10,6 +10,7 @@ import polars as pl
 
 from domain.tax import LineTax, TaxAnswer, line_taxes
 from transforms.frames import AMOUNT, TAXED_LINES, TAXES, TEXT
+from transforms.interim_lines import IS_INTERIM, charged_taxes
 from transforms.terms import LINE_KEY, LINE_ORDER
 
 _INVOICE = ["month", "tenant_id", "customer_id", "currency"]
@@ -23,15 +24,18 @@ def tax(*, discounted_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
     Each rate's tax is rounded once over all lines of the invoice it is levied on, and shared out among them exactly. Where
     the terms hold no answer nothing is taxed; an answer with a problem gives it to the lines, and so holds the customer.
-    A line without terms of its own (nothing of this month) is taxed as the first line of its invoice.
+    A line without terms of its own (nothing of this month) is taxed as the first line of its invoice. Interim invoices give
+    back the very taxes they charged, so that all invoices of a period together are taxed as one would be.
     """
-    answered = terms.select(*LINE_KEY, "exponent", "rounding", answer=pl.col("tax"))
+    answered = terms.select(*LINE_KEY, "exponent", "rounding", answer=pl.when(~IS_INTERIM).then("tax"))
     lines = discounted_lines.join(answered, on=LINE_KEY, how="left", maintain_order="left")
     charged = pl.col("amount") + pl.col("commit_adjustment") - pl.col("discount")
-    taxed = lines.with_columns(charged=charged).join(
-        lines.filter(pl.col("answer").is_not_null()).select(_INVOICE).unique(), on=_INVOICE, how="semi"
+    taxed = (
+        lines.with_columns(charged=charged)
+        .join(lines.filter(pl.col("answer").is_not_null()).select(_INVOICE).unique(), on=_INVOICE, how="semi")
+        .join(terms.filter(IS_INTERIM), on=LINE_KEY, how="anti")
     )
-    found = pl.DataFrame(list(_taxes(taxed)), schema=_SCHEMA)
+    found = pl.DataFrame([*_taxes(taxed), *charged_taxes(terms)], schema=_SCHEMA)
     return TAXED_LINES.conform(
         lines.join(found, on=LINE_KEY, how="left", maintain_order="left").with_columns(
             pl.col("tax").fill_null(0),

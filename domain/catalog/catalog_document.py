@@ -181,6 +181,7 @@ def _subscription(subscription: Subscription, issuer: str | None) -> dict[str, A
         "trialEndsAt": ends and ends.isoformat(),
         "autoConvertPaid": subscription.auto_convert,
         "billingEntityId": subscription.billing_entity,
+        "billingThreshold": subscription.billing_threshold and plain(subscription.billing_threshold),
     }
     usual = {
         "billingAnchorDay": subscription.start_date.day,

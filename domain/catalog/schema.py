@@ -45,7 +45,7 @@ from domain.catalog.schema_parts import (
 )
 from domain.coupon import CODE, FIXED_AMOUNT, FOREVER, MOST_REDEMPTIONS, ONCE, PERCENTAGE, REPEATING
 from domain.money import ROUNDING_MODES
-from domain.organization import COST_UNITS, RETENTION, THEME_MODES
+from domain.organization import COST_UNITS, CREDITS, RETENTION, THEME_MODES
 
 
 def catalog_schema() -> Schema:
@@ -130,7 +130,8 @@ def organization() -> Schema:
         "terms": thing("What customers agree to.", terms),
     }
     posted = flag("Post by themselves the differences a billing run finds to issued invoices.")
-    fields["corrections"] = thing("Of bills already issued.", {"autoApprove": posted})
+    kept = choice("Where a credit goes that the next invoice has no room for.", CREDITS, CREDITS[0])
+    fields["corrections"] = thing("Of bills already issued.", {"autoApprove": posted, "credits": kept})
     return thing("Settings of the tenant.", fields, also={"cogsRates": "aiProviderRates"})
 
 

@@ -103,6 +103,7 @@ def subscription() -> Schema:
         "trialEndsAt": instant("When its trial ends."),
         "autoConvertPaid": flag("Whether it is paid for after the trial; otherwise it pauses.", True),
         "billingEntityId": key("Who bills it."),
+        "billingThreshold": amount("Accrued spend at which an interim invoice is cut."),
     }
     also = {"customerId": "customer", "offeringId": "offering", "billingEntity": "billingEntityId"}
     return thing("A contract.", fields, ["id", "customer", "offering", "startDate"], also)

@@ -16,13 +16,14 @@ from domain.money import currency_exponent
 from domain.terms import terms_of_month
 from storage.lake import Scope
 from storage.repositories.agreed import Agreed
+from storage.repositories.billed import NOT_BY_A_RUN
 from storage.repositories.contracts import contracts
 from storage.tables.corrections import AdjustmentBillRow, AdjustmentRow
 from storage.tables.invoices import InvoiceRow
 
 _ORDER = 900_000
 """Adjustments stand behind the month's own lines."""
-_NOT_ITS_OWN = (
+NOT_ITS_OWN = (
     "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee", "per_event_fee", "per_event_min",
     "per_event_max", "tiers", "cap", "cap_behavior", "minimum_spend", "maximum_spend", "unsupported",
     "commitment", "problem", "price_currency", "fx_rate",
@@ -106,6 +107,7 @@ def _issued(session: Session, tenant_id: str, month: str) -> set[tuple[str, str]
         InvoiceRow.month == month,
         InvoiceRow.status != "DRAFT",
         InvoiceRow.withdrawn.is_(False),
+        InvoiceRow.kind.not_in(NOT_BY_A_RUN),
     )
     return set(session.execute(query).tuples())
 
@@ -136,7 +138,7 @@ def _term(
 ) -> dict[str, Any]:
     return {
         **template,
-        **dict.fromkeys(_NOT_ITS_OWN),
+        **dict.fromkeys(NOT_ITS_OWN),
         "month": month,
         "subscription_id": row.subscription_id,
         "line_id": row.id,

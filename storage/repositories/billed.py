@@ -14,6 +14,8 @@ from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from transforms.compare import BILLED
 
 _OF_INVOICE = ("customer_id", "number", "status")
+NOT_BY_A_RUN = ("ONE_OFF", "THRESHOLD")
+"""Kinds of invoices that no run of a month makes, so that none comes to them again."""
 
 
 def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.DataFrame:
@@ -32,7 +34,7 @@ def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.D
     query = (
         select(*columns, func.coalesce(adjusted, 0).label("adjusted"))
         .join(invoice, (invoice.tenant_id == line.tenant_id) & (invoice.id == line.invoice_id))
-        .where(invoice.month == scope.month, invoice.status != "VOID")
+        .where(invoice.month == scope.month, invoice.status != "VOID", invoice.kind.not_in(NOT_BY_A_RUN))
     )
     if not drafts:
         query = query.where(invoice.status != "DRAFT")
@@ -42,3 +44,19 @@ def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.D
         query = query.where(invoice.customer_id.in_(scope.customers))
     rows = [dict(row) for row in session.execute(query).mappings()]
     return pl.DataFrame(rows, schema=BILLED)
+
+
+def voided_invoices(session: Session, scope: Scope) -> list[tuple[str, str]]:
+    """(tenant, invoice) of the scope's invoices that somebody voided; those a rerun has withdrawn are not among them."""
+    invoice = InvoiceRow
+    query = select(invoice.tenant_id, invoice.id).where(
+        invoice.month == scope.month,
+        invoice.status == "VOID",
+        invoice.withdrawn.is_(False),
+        invoice.kind.not_in(NOT_BY_A_RUN),
+    )
+    if scope.tenants:
+        query = query.where(invoice.tenant_id.in_(scope.tenants))
+    if scope.customers:
+        query = query.where(invoice.customer_id.in_(scope.customers))
+    return list(session.execute(query).tuples())

@@ -44,7 +44,9 @@ class EarlierBills:
                 line.tenant_id == self._tenant_id,
                 line.subscription_id == subscription_id,
                 line.period_start.is_not(None),
-                line.line_type != "ADJUSTMENT",
+                # What interim invoices billed is in what the period came to as a whole.
+                line.line_type.not_in(("ADJUSTMENT", "CREDIT")),
+                InvoiceRow.kind != "THRESHOLD",
                 InvoiceRow.status != "VOID",
             )
             .group_by(line.period_start)

@@ -96,7 +96,7 @@ def _value(dtype: Any, stored: Any) -> Any:
         return None
     if isinstance(dtype, pl.Decimal):
         return Decimal(str(stored))
-    return stored == "true" if dtype == pl.Boolean else stored
+    return stored in (True, "true") if dtype == pl.Boolean else stored
 
 
 STRUCTS: dict[str, dict[str, Any]] = {

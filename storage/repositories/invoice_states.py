@@ -20,6 +20,7 @@ from domain.invoice_life import DRAFT, OPEN, OVERDUE, PAID, STATUSES, UNCOLLECTI
 from domain.money import unpadded
 from domain.period import month_bounds
 from storage.repositories.audit import Audit
+from storage.repositories.interim_bills import THRESHOLD, require_deducted, require_not_deducted
 from storage.repositories.invoice_appearance import appearance, due_days
 from storage.repositories.paging import PageQuery, keyset
 from storage.repositories.wallet_billing import give_back
@@ -213,7 +214,7 @@ class InvoiceStates:
 
     def finalize(self, reference: str) -> InvoiceRow:
         """DRAFT to OPEN: issued, never edited again; where nothing is to be paid, to PAID. Raises InvoiceStateConflict,
-        InvoicePeriodNotEnded."""
+        InvoicePeriodNotEnded, InterimNotDeducted."""
         row = self.locked(reference)
         if row.finalized_at is not None and row.status in (OPEN, PAID):
             return row
@@ -222,6 +223,8 @@ class InvoiceStates:
         ends_at = usage_ends_at(self._session, row)
         if ends_at > now:
             raise InvoicePeriodNotEnded(row.number, ends_at)
+        if row.kind == "PERIOD":
+            require_deducted(self._session, row)
         issuer = self._session.get_one(BillingEntityRow, (self._tenant_id, row.billing_entity))
         row.issued_on = now.astimezone(ZoneInfo(issuer.time_zone)).date()
         row.due_days = due_days(self._session, row) if row.due_days is None else row.due_days
@@ -284,7 +287,8 @@ class InvoiceStates:
         self._move(row, UNCOLLECTIBLE, "UNCOLLECTIBLE", f"unpaid after {row.reminders} reminders")
 
     def void(self, reference: str, reason: str) -> InvoiceRow:
-        """An invoice nobody sent money for becomes VOID: it keeps its number. What a wallet paid of it goes back. Raises InvoiceStateConflict, InvoiceHasMoney."""
+        """An invoice nobody sent money for becomes VOID: it keeps its number. What a wallet paid of it goes back. Raises InvoiceStateConflict, InvoiceHasMoney,
+        InterimDeducted."""
         row = self.locked(reference)
         if row.status == VOID and not row.withdrawn:
             return row
@@ -294,6 +298,8 @@ class InvoiceStates:
             raise InvoiceHasMoney(row.number, f"{unpadded(row.paid, 2)} of it is paid")
         if row.credited > 0:
             raise InvoiceHasMoney(row.number, "it has credit notes")
+        if row.kind == THRESHOLD:
+            require_not_deducted(self._session, row)
         row.void_reason, row.voided_at = reason, self._now()
         self._move(row, VOID, "VOIDED", reason)
         give_back(self._session, self._tenant_id, row.id)

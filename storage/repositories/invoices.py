@@ -159,6 +159,21 @@ def _locked_numbers(session: Session, wanted: set[tuple[str, str, int]]) -> _Num
     return _Numbers(rows, styles)
 
 
+def write_bill(session: Session, bill: pl.DataFrame, lines: pl.DataFrame, *, kind: str) -> str:
+    """Write one bill that no run of a month makes, as a draft under the next number, which is returned.
+
+    bill: one row of SETTLEMENTS with the rest of INPUTS. lines: its ROUTED_LINES. Raises UnknownIssuer.
+    """
+    invoiced = _frame(lines, LINE_SCHEMA)
+    (sequence,) = _sequences(bill)
+    number = _locked_numbers(session, {sequence}).take(sequence)
+    session.flush()
+    content = pl.Series(content_hashes(bill.select(*SETTLEMENTS.schema), invoiced), dtype=pl.String)
+    said = {"number": pl.lit(number), "status": pl.lit("DRAFT"), "kind": pl.lit(kind)}
+    _write(session, bill.with_columns(content_hash=content, **said), invoiced)
+    return number
+
+
 def next_number(session: Session, tenant_id: str, entity: str, year: int) -> str:
     """The next number of an issuer's invoices of a year, for one made by hand. Raises UnknownIssuer."""
     sequence = (tenant_id, entity, year)

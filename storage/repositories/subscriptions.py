@@ -11,6 +11,7 @@ from sqlalchemy import Select, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from domain.errors import NotFound
+from domain.money import unpadded
 from domain.phases import Agreement, Phase, PlannedChange, beginning
 from domain.subscription import Subscription
 from domain.subscription_states import TERMINAL, State
@@ -106,13 +107,14 @@ class Subscriptions:
         return {row.id: (row.plan_id, row.plan_version) for row in self.rows()}
 
     def change_end(self, subscription: Subscription, time_zone: str) -> None:
-        """Set when it ends; all else of a running subscription stays as agreed."""
+        """Set when it ends and its threshold; all else of a running subscription stays as agreed."""
         self._session.execute(
             update(SubscriptionRow)
             .where(SubscriptionRow.tenant_id == self._tenant_id, SubscriptionRow.id == subscription.id)
             .values(
                 end_date=subscription.end_date,
                 ends_at=subscription.ends_at(time_zone),
+                billing_threshold=subscription.billing_threshold,
                 revision=SubscriptionRow.revision + 1,
             )
         )
@@ -195,6 +197,7 @@ class Subscriptions:
             "time_zone": new.time_zone,
             "trial_ends_at": agreement.trial_ends_at,
             "auto_convert": agreement.auto_convert,
+            "billing_threshold": subscription.billing_threshold,
         }
 
     def _phase_values(
@@ -253,6 +256,7 @@ def subscription_of(row: SubscriptionRow) -> Subscription:
         trial_ends_at=row.trial_ends_at,
         auto_convert=row.auto_convert,
         billing_entity=row.billing_entity_id,
+        billing_threshold=None if row.billing_threshold is None else unpadded(row.billing_threshold),
     )
 
 

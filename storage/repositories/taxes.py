@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import polars as pl
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -13,8 +14,11 @@ from sqlalchemy.orm import Session
 from domain.exchange import FxRate, FxTable
 from domain.money import unpadded
 from domain.tax import TaxRate
-from storage.tables.invoices import InvoiceRow
+from storage.repositories.invoice_content import structs_of
+from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from storage.tables.taxes import TAX_COLUMNS, FxRateRow, InvoiceTaxRow, TaxRateRow
+from transforms.frames import TAXES
+from transforms.invoice_taxes import invoice_taxes
 
 
 def tax_rate_of(row: TaxRateRow) -> TaxRate:
@@ -83,6 +87,25 @@ def taxes_of(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
     return [
         {name: getattr(row, name) for name in names} for row in session.scalars(query.order_by(table.number))
     ]
+
+
+def write_taxes(session: Session, invoice: InvoiceRow) -> None:
+    """Write what the taxes of a new invoice's stored lines come to, rate by rate."""
+    line = InvoiceLineRow
+    query = select(line).where(line.tenant_id == invoice.tenant_id, line.invoice_id == invoice.id)
+    rows = [
+        {
+            "tenant_id": row.tenant_id,
+            "invoice_id": row.invoice_id,
+            "currency": row.currency,
+            "taxes": structs_of("taxes", row.taxes),
+        }
+        for row in session.scalars(query)
+    ]
+    schema = dict.fromkeys(("tenant_id", "invoice_id", "currency"), pl.String) | {"taxes": TAXES}
+    for row in invoice_taxes(pl.DataFrame(rows, schema=schema)).select(*TAX_COLUMNS).iter_rows(named=True):
+        session.add(InvoiceTaxRow(**row))
+    session.flush()
 
 
 def fx_table(session: Session, tenant_id: str) -> FxTable:

@@ -14,6 +14,7 @@ from domain.terms import terms_of_month
 from storage.repositories.adjustments import adjustment_terms
 from storage.repositories.agreed import Agreed
 from storage.repositories.contracts import contracts
+from storage.repositories.interim_bills import interim_terms
 from storage.repositories.wallet_billing import Span, bonus_units
 from storage.tables.tenants import TenantRow
 
@@ -26,8 +27,8 @@ def frozen_terms(
     customers: Collection[str] | None = None,
     tax_engines: Mapping[str, TaxEngine] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of BILLING_TERMS for the month (YYYY-MM), ordered by tenant, customer, subscription, period and line; adjustments of
-    closed months stand behind the terms of their tenant.
+    """Rows of BILLING_TERMS for the month (YYYY-MM), ordered by tenant, customer, subscription, period and line; what interim
+    invoices billed already and adjustments of closed months stand behind the terms of their tenant.
 
     tenants, customers: only these; None or empty: all. Decimals and aware UTC instants. tax_engines: who is asked
     about tax, by tenant; None: the built-in engine over the tenant's own rates. Raises NotAMonth.
@@ -44,7 +45,11 @@ def frozen_terms(
             for contract in contracts(session, tenant_id, customers or None)
             for row in agreed.completed(contract, terms_of_month(contract, month))
         ]
-        rows += [*own, *adjustment_terms(session, agreed, month, customers, own)]
+        rows += [
+            *own,
+            *interim_terms(session, tenant_id, own),
+            *adjustment_terms(session, agreed, month, customers, own),
+        ]
     return rows
 
 

@@ -26,6 +26,7 @@ from domain.period import month_bounds
 from domain.wallet import BREAKAGE, USAGE
 from domain.wallet_grants import ACCOUNT_OF, BONUS_UNITS, waterfall
 from storage.repositories.among import among
+from storage.repositories.billed import NOT_BY_A_RUN
 from storage.repositories.wallets import Entry, WalletRepository
 from storage.services.wallet_books import Books, fund
 from storage.tables.invoices import InvoiceRow
@@ -50,6 +51,7 @@ class WalletMoved(TransientFailure):
     code = "WALLET_MOVED"
 
     def __init__(self, wallet: WalletRow, missing: Decimal, invoice_id: str) -> None:
+        self.customer = (wallet.tenant_id, wallet.customer_id)
         super().__init__(
             f"wallet {wallet.id} of customer {wallet.customer_id} (tenant {wallet.tenant_id}) was spent from during the run: "
             f"{missing.normalize():f} {wallet.currency} are missing for invoice {invoice_id}; bill the month again"
@@ -144,7 +146,8 @@ def _taken_in(session: Session, tenant_id: str, month: str) -> tuple[Parts, set[
     """What the month's invoices took of each grant, and the (customer, currency) of those that are issued."""
     query = select(InvoiceRow).where(InvoiceRow.tenant_id == tenant_id, InvoiceRow.month == month)
     invoices = list(session.scalars(query))
-    issued = {(row.customer_id, row.currency) for row in invoices if row.status not in ("DRAFT", "VOID")}
+    by_run = [row for row in invoices if row.kind not in NOT_BY_A_RUN]
+    issued = {(row.customer_id, row.currency) for row in by_run if row.status not in ("DRAFT", "VOID")}
     total: Parts = defaultdict(Decimal)
     for parts in taken_by(session, [(tenant_id, row.id) for row in invoices]).values():
         for grant, amount in parts.items():

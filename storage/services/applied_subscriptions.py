@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from domain.catalog.catalog import Catalog
 from domain.catalog.fields import CatalogRefused, FieldProblem
-from domain.subscription import Subscription
+from domain.subscription import Subscription, require_postpaid
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.customers import Customers
 from storage.repositories.subscriptions import Subscriptions
@@ -59,6 +59,7 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
         version = version_of(offering.plan, each.starts_at(time_zone))
         units = units_of(offering.plan, version)
         try:
+            require_postpaid(each.billing_threshold, offering.billing_mode, places[key])
             if issuer not in issuers:
                 raise FieldProblem(
                     f"{places[key]}.billingEntityId", f"{issuer!r} is no billing entity of this tenant"
@@ -83,7 +84,7 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
 
 
 def change_ends(session: Session, asked: Catalog, changed: Collection[str]) -> None:
-    """Let these subscriptions end when the file says."""
+    """Let these subscriptions end, and interim invoices of them be cut, when the file says."""
     if not changed:
         return
     repository = Subscriptions(session, asked.tenant.id)

@@ -87,7 +87,7 @@ class CreditNotes:
         issuer = self._tx.session.get_one(BillingEntityRow, (self._tx.tenant_id, invoice.billing_entity))
         exponent = currency_exponent(invoice.currency)
         left = invoice.total - invoice.credited
-        taken = shares(self._creditable(invoice), request, left, exponent, issuer.rounding)
+        taken = shares(self.creditable(invoice), request, left, exponent, issuer.rounding)
         row = self._add(invoice, request, taken)
         invoice.credited += row.total
         self._tx.session.flush()
@@ -133,7 +133,8 @@ class CreditNotes:
         self._move(row, "VOID")
         return row
 
-    def _creditable(self, invoice: InvoiceRow) -> list[Creditable]:
+    def creditable(self, invoice: InvoiceRow) -> list[Creditable]:
+        """The invoice's lines and what was credited of each, drafts included."""
         note, line = CreditNoteRow, CreditNoteLineRow
         sums = (func.sum(line.total), func.sum(line.discount), func.sum(line.tax))
         query = (

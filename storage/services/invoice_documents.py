@@ -148,6 +148,9 @@ def _line(line: Mapping[str, Any], about: Mapping[str, Any]) -> DocumentLine:
     quantity = line["quantity"]
     fee = quantity is None and line["line_type"] in ("CHARGE", "SETUP_FEE")
     one_price = tiers[0].unit_price if len(tiers) == 1 and not tiers[0].flat_fee else None
+    share = tiers[0] if tiers and line["model"] == "PERCENTAGE" else None
+    if line["fx_rate"] is not None:  # Prices are in another currency than the invoice.
+        tiers, one_price = (), None
     return DocumentLine(
         line_id=line["line_id"],
         group=line["subscription_id"] or "",
@@ -165,13 +168,20 @@ def _line(line: Mapping[str, Any], about: Mapping[str, Any]) -> DocumentLine:
         unit=about["units"].get(line["unit"]),
         unit_price=None if tax_inside else line["amount"] if fee else one_price or _price(line),
         adjustment=line["commit_adjustment"],
+        percent=share and (share.unit_price * 100).normalize(),
+        base=share and share.quantity,
         tiers=tiers if len(tiers) > 1 or (tiers and tiers[0].flat_fee) else (),
     )
 
 
 def _price(line: Mapping[str, Any]) -> Decimal | None:
     """The one price that explains the charge, where there is one. Overage may be priced in blocks, which no price per unit says."""
-    if line["tiers"] or not line["billable"] or line["model"] not in ("PER_UNIT", None):
+    if (
+        line["fx_rate"] is not None
+        or line["tiers"]
+        or not line["billable"]
+        or line["model"] not in ("PER_UNIT", None)
+    ):
         return None
     price = (line["unrounded"] / line["billable"]).normalize()
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -19,6 +20,15 @@ from transforms.s02_rollover import earlier_months, rollover
 from transforms.terms import due
 
 
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """A customer's month as the lake stands: BILLING_TERMS, METERED_EVENTS, and each stage's table by its name."""
+
+    terms: pl.DataFrame
+    metered_events: pl.DataFrame
+    tables: dict[str, pl.DataFrame]
+
+
 def invoice_preview(
     session: Session, lake: Lake, tenant_id: str, customer_id: str, month: str
 ) -> dict[str, Any]:
@@ -28,6 +38,14 @@ def invoice_preview(
     terms = pl.DataFrame(rows, schema=BILLING_TERMS.schema)
     if terms.is_empty():
         return {"settlements": [], "lines": []}
+    made = month_so_far(session, lake, terms, tenant_id, customer_id, month).tables
+    return {"settlements": made["settlements"].to_dicts(), "lines": made["routed_lines"].to_dicts()}
+
+
+def month_so_far(
+    session: Session, lake: Lake, terms: pl.DataFrame, tenant_id: str, customer_id: str, month: str
+) -> SoFar:
+    """All ten stages over what has arrived under these terms of the customer, at least one. Raises what the stages raise."""
     scope = Scope(tenants=(tenant_id,), customers=(customer_id,))
     used = pl.col("occurred_at").is_between(
         terms["active_start"].min(), terms["active_end"].max(), closed="left"
@@ -37,10 +55,10 @@ def invoice_preview(
     carried = rollover(terms=due(terms), earlier_allowances=earlier)
     metered = meter(validated_events=events, terms=terms, month=month, rollovers=carried)
     balances = frozen_balances(session, month=month, tenants=[tenant_id], customers=[customer_id])
-    made = pipeline.run(
+    tables = pipeline.run(
         metered_events=metered.lazy(),
         terms=terms,
         earlier_allowances=earlier,
         wallet_balances=pl.DataFrame(balances, schema=WALLET_BALANCES.schema),
     )
-    return {"settlements": made["settlements"].to_dicts(), "lines": made["routed_lines"].to_dicts()}
+    return SoFar(terms, metered, tables)

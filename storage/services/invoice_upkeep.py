@@ -25,9 +25,11 @@ from domain.invoice_life import (
 from storage.database import session_scope
 from storage.repositories.invoice_appearance import terms_of
 from storage.repositories.invoice_states import InvoiceStates, usage_ends_at
+from storage.services.credited_adjustments import credit_what_exceeds
+from storage.services.messages import write_reminder
 from storage.tables.invoices import InvoiceRow
 from storage.tables.tenants import BillingEntityRow, TenantRow
-from storage.tenancy import tenant_tx
+from storage.tenancy import Tx, tenant_tx
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Round:
     overdue: int = 0
     reminded: int = 0
     given_up: int = 0
+    credited: int = 0
     stuck: dict[str, str] = field(default_factory=dict)
 
 
@@ -57,6 +60,7 @@ def keep_invoices(engine: Engine, at: datetime) -> Round:
                 with tenant_tx(engine, tenant_id, SYSTEM, at=at) as tx:
                     states = InvoiceStates(tx.session, tenant_id, SYSTEM, at=at)
                     _move_on(
+                        tx,
                         states,
                         states.locked(invoice_id),
                         _today(tx.session, states.get(invoice_id), at),
@@ -64,6 +68,11 @@ def keep_invoices(engine: Engine, at: datetime) -> Round:
                     )
             except PermanentFailure as error:
                 done.stuck[f"{tenant_id}/{invoice_id}"] = str(error)
+        try:
+            with tenant_tx(engine, tenant_id, SYSTEM, at=at) as tx:
+                done.credited += len(credit_what_exceeds(tx))
+        except PermanentFailure as error:
+            done.stuck[f"{tenant_id}/credits"] = str(error)
     return done
 
 
@@ -97,7 +106,7 @@ def _today(session: Session, row: InvoiceRow, at: datetime) -> date:
     return at.astimezone(ZoneInfo(issuer.time_zone)).date()
 
 
-def _move_on(states: InvoiceStates, row: InvoiceRow, today: date, done: Round) -> None:
+def _move_on(tx: Tx, states: InvoiceStates, row: InvoiceRow, today: date, done: Round) -> None:
     if row.status == DRAFT:
         states.finalize(row.id)
         done.issued += 1
@@ -110,6 +119,7 @@ def _move_on(states: InvoiceStates, row: InvoiceRow, today: date, done: Round) -
     # One reminder a round: after an outage a customer does not get all of them at once.
     if reminders_due(row.due_date, today) > row.reminders:
         states.remind(row, row.reminders + 1)
+        write_reminder(tx.session, row, tx.at)
         done.reminded += 1
     elif is_given_up(row.due_date, today, row.reminders):
         states.give_up(row)

@@ -11,12 +11,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from domain.catalog.fields import FieldProblem, Fields
+from domain.errors import Conflict
 from domain.invoice_life import VOID
 from domain.one_off_invoice import OneOffInvoice, read_one_off, taxes_of
 from storage.repositories.billing_entities import BillingEntities
+from storage.repositories.interim_bills import THRESHOLD
 from storage.repositories.invoice_content import content_hash
 from storage.repositories.invoice_states import InvoiceStates, as_dict, lines_of
 from storage.repositories.invoices import next_number
+from storage.repositories.taxes import write_taxes
 from storage.services.known_customers import known_customer
 from storage.services.sent import new_id
 from storage.tables.customers import CustomerRow
@@ -26,6 +29,17 @@ from storage.tenancy import Tx
 
 _COPIED = ("month", "customer_id", "billing_entity", "currency", "period_start", "period_end", "lines", "subtotal", "discount",
            "tax", "total", "wallet_amount", "amount_due", "due_days")  # fmt: skip
+
+
+class InterimIsNotReissued(Conflict):
+    """A voided interim invoice is made anew by the next round, if the spend still calls for it."""
+
+    code = "INTERIM_IS_NOT_REISSUED"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(
+            f"invoice {number} is an interim invoice; void it, and what has accrued is billed by the next one or the closing bill"
+        )
 
 
 class InvoicesByHand:
@@ -82,12 +96,14 @@ class InvoicesByHand:
 
     def reissue(self, reference: str, reason: str) -> InvoiceRow:
         """Void an invoice and make a draft of the same lines under a new number, which says what it replaces. One that is void
-        already is replaced once. Raises InvoiceNotFound, InvoiceStateConflict, InvoiceHasMoney."""
+        already is replaced once. Raises InvoiceNotFound, InvoiceStateConflict, InvoiceHasMoney, InterimIsNotReissued."""
         old = self._states.locked(reference)
         query = select(InvoiceRow).where(InvoiceRow.tenant_id == old.tenant_id, InvoiceRow.replaces == old.id)
         made = self._tx.session.scalars(query).one_or_none()
         if made is not None:
             return made
+        if old.kind == THRESHOLD:
+            raise InterimIsNotReissued(old.number)
         if old.status != VOID or old.withdrawn:
             self._states.void(old.id, reason)
         issuer = self._tx.session.get_one(BillingEntityRow, (self._tx.tenant_id, old.billing_entity))
@@ -131,6 +147,7 @@ class InvoicesByHand:
 
     def _written(self, row: InvoiceRow, action: str, reason: str | None) -> InvoiceRow:
         self._tx.session.flush()
+        write_taxes(self._tx.session, row)
         row.content_hash = content_hash(
             {**as_dict(row), "invoice_id": row.id}, lines_of(self._tx.session, row)
         )

@@ -13,10 +13,11 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.catalog.fields import FieldProblem, Fields
 from domain.errors import Conflict
+from domain.money import unpadded
 from domain.period import Schedule, zone
 from domain.phases import Phase
 from domain.plan_change import IMMEDIATE, PERIOD_END
-from domain.subscription import Subscription, read_subscription
+from domain.subscription import Subscription, read_subscription, read_threshold, require_postpaid
 from domain.subscription_states import TERMINAL, State, require_legal, require_one_of
 from storage.repositories.billing_entities import BillingEntities
 from storage.repositories.paging import PageQuery, keyset
@@ -24,6 +25,7 @@ from storage.repositories.subscriptions import Subscriptions as Repository
 from storage.services.agreeing import AlreadySubscribed, agreed, require_free, sold
 from storage.services.sent import new_id, violated
 from storage.services.subscription_upkeep import catch_up, record
+from storage.tables.catalog import OfferingRow
 from storage.tables.customers import CustomerRow
 from storage.tables.subscriptions import SubscriptionPhaseRow, SubscriptionRow
 from storage.tables.tenants import BillingEntityRow
@@ -80,6 +82,7 @@ class Subscriptions:
             field="offeringId",
             at=asked.starts_at(customer.time_zone),
         )
+        require_postpaid(asked.billing_threshold, offer.offering.billing_mode)
         not_before = require_free(
             self._tx,
             customer.id,
@@ -114,6 +117,23 @@ class Subscriptions:
             row.id,
             {name: {"before": None, "after": value} for name, value in about.items()},
         )
+        return row
+
+    def set_threshold(self, subscription_id: str, sent: Mapping[str, Any]) -> SubscriptionRow:
+        """The accrued spend at which interim invoices are cut from now on; null: none is. Raises SubscriptionNotFound, FieldProblem."""
+        fields = Fields(sent, "")
+        threshold = read_threshold(fields)
+        fields.done()
+        row = self.rows.locked(subscription_id)
+        offering = self._tx.session.get_one(OfferingRow, (self._tx.tenant_id, row.offering_id))
+        require_postpaid(threshold, offering.billing_mode)
+        before = row.billing_threshold
+        if before == threshold:
+            return row
+        row.billing_threshold = threshold
+        self.rows.touch(row, at=self._tx.at)
+        said = {"before": before and str(unpadded(before, 2)), "after": threshold and str(threshold)}
+        self._tx.record("SUBSCRIPTION_CHANGED", "subscription", row.id, {"billingThreshold": said})
         return row
 
     def cancel(self, subscription_id: str, sent: Mapping[str, Any]) -> SubscriptionRow:

@@ -1,4 +1,5 @@
-"""Replays of closed months, the adjustments they lead to, and acts upon single events. Keep out: queries; what differs (transforms.compare)."""
+"""Replays of closed months, the adjustments they lead to, acts upon single events, and interim invoices of open periods. Keep out:
+queries; what differs (transforms.compare)."""
 
 from __future__ import annotations
 
@@ -110,3 +111,27 @@ class EventActRow(Base):
     created_by: Mapped[str]
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+
+
+class InterimBillRow(Base):
+    """An interim invoice: which period of which subscription it billed a part of. number: from 1 within the period. accrued: what
+    the period's usage had come to by then, before tax."""
+
+    __tablename__ = "interim_bills"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "invoice_id"], ["invoices.tenant_id", "invoices.id"]),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscription_id"], ["subscriptions.tenant_id", "subscriptions.id"]
+        ),
+        # Of two that cut the same crossing at once, one loses.
+        UniqueConstraint("tenant_id", "subscription_id", "period_start", "number"),
+    )
+
+    tenant_id: Mapped[TenantId]
+    invoice_id: Mapped[Id]
+    subscription_id: Mapped[str]
+    period_start: Mapped[datetime]
+    number: Mapped[int]
+    threshold: Mapped[Amount]
+    accrued: Mapped[Amount]
+    created_at: Mapped[CreatedAt]

@@ -1,4 +1,4 @@
-"""What invoices are settled with: payments and credit notes. Keep out: queries, rules."""
+"""What invoices are settled with: payments and credit notes, and the messages that ask for it. Keep out: queries, rules."""
 
 from __future__ import annotations
 
@@ -107,3 +107,29 @@ class CreditNoteLineRow(Base):
     taxable: Mapped[Amount]
     tax: Mapped[Amount]
     total: Mapped[Amount]
+
+
+class MessageRow(Base):
+    """Something said to a customer about an invoice, once a step. status: WAITING to be handed over, SENT, UNDELIVERABLE (error)."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        ForeignKeyConstraint(*_OF_INVOICE),
+        UniqueConstraint("tenant_id", "invoice_id", "kind", "step"),
+        CheckConstraint("status IN ('WAITING', 'SENT', 'UNDELIVERABLE')", name="status"),
+        Index(None, "status"),
+    )
+
+    tenant_id: Mapped[TenantId]
+    id: Mapped[Id]
+    kind: Mapped[str]
+    customer_id: Mapped[str]
+    invoice_id: Mapped[str]
+    step: Mapped[int]
+    recipient: Mapped[str]
+    subject: Mapped[str]
+    body: Mapped[str]
+    status: Mapped[str]
+    error: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+    sent_at: Mapped[datetime | None]

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, Date, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.tables.base import Base, CreatedAt, Id, TenantId
+from storage.tables.base import Amount, Base, CreatedAt, Id, TenantId
 
 _OF_PLAN_VERSION = (
     ["tenant_id", "plan_id", "plan_version"],
@@ -17,7 +17,8 @@ _OF_PLAN_VERSION = (
 
 class SubscriptionRow(Base):
     """A customer's contract for an offering, at a pinned plan version. `status`, `offering_id` and the pin are those of its
-    last recorded phase. Live from `starts_at` until `ends_at`, exclusive, unless a phase says otherwise."""
+    last recorded phase. Live from `starts_at` until `ends_at`, exclusive, unless a phase says otherwise. billing_threshold: accrued
+    spend at which an interim invoice is cut."""
 
     __tablename__ = "subscriptions"
     __table_args__ = (
@@ -28,6 +29,7 @@ class SubscriptionRow(Base):
             ["tenant_id", "billing_entity_id"], ["billing_entities.tenant_id", "billing_entities.id"]
         ),
         CheckConstraint("anchor_day BETWEEN 1 AND 31", name="anchor_day"),
+        CheckConstraint("billing_threshold > 0", name="billing_threshold"),
         CheckConstraint("ends_at IS NULL OR ends_at > starts_at", name="has_length"),
         CheckConstraint(
             "status IN ('CREATED', 'TRIALING', 'ACTIVE', 'PAST_DUE', 'PAUSED', 'EXPIRING_SOON', 'SUSPENDED', "
@@ -71,6 +73,7 @@ class SubscriptionRow(Base):
     auto_convert: Mapped[bool] = mapped_column(server_default=text("true"))
     cancel_at: Mapped[datetime | None]
     cancel_reason: Mapped[str | None]
+    billing_threshold: Mapped[Amount | None]
     change_at: Mapped[datetime | None]
     change_offering_id: Mapped[str | None]
     change_plan_id: Mapped[str | None]

@@ -68,6 +68,9 @@ LINES = (
     line("Input Tokens", "10.47", quantity=D(4234567), unit="token", tiers=TIERS),
     line("API Requests", "12.34", quantity=D(4085), included=D(1000), unit="request", unit_price=D("0.004")),
     line("Active Users", "640.00", quantity=D(200), unit="user", unit_price=D("3.2"), discount="64.00"),
+    line(
+        "Card payments", "396.00", quantity=D(12000), unit_price=D("0.033"), percent=D("3.3"), base=D(12000)
+    ),
     line("Premium Support", "150.00", quantity=D(1), unit_price=D("150")),
     line("Translation handbook", "48.00", "7", quantity=D(2), unit_price=D("24"), group=""),
 )

@@ -52,5 +52,14 @@ def test_prices_and_quantities_keep_every_digit() -> None:
 
 def test_what_is_to_be_paid_stands_on_top() -> None:
     found = words(samples.document())
-    assert found["headline"] == ["€1,417.25", "due by 18 Nov 2026"]
+    assert found["headline"] == ["€1,888.49", "due by 18 Nov 2026"]
     assert words(replace(samples.document(), status="VOID"))["final"] == ["Amount due", "€0.00"]
+
+
+def test_a_percentage_says_of_what_and_bands_stand_under_their_line() -> None:
+    (own, *_) = words(samples.document())["groups"]
+    lines = {line["what"]: line for line in own["lines"]}
+    share = lines["Card payments"]
+    assert (share["quantity"], share["price"], share["amount"]) == ("12,000", "3.3 %", "€396.00")
+    assert share["details"] == "3.3 % of 12,000"
+    assert lines["Input Tokens"]["tiers"][1] == ["1,000,000 – 3,000,000", "2,000,000", "€0.0000025", "€5.00"]

@@ -38,6 +38,17 @@ def test_a_minute_with_events_starts_a_run(world: World):
     assert len(tick.run_requests) == 1
 
 
+def test_the_daily_round_of_invoices_and_the_hourly_one_of_thresholds_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    world.apply(TWO_TENANTS["acme"])
+    monkeypatch.setenv("AFORO_HOME", str(world.docs.parent))
+    result = world.run("keep_invoices_daily")
+    order = [event.step_key for event in result.get_step_success_events()]
+    assert order == ["take_due_payments", "move_invoices_on", "carry_what_waits"]
+    world.run("watch_thresholds")
+
+
 def test_the_month_that_ended_is_closed_on_the_first(world: World):
     repository = world.defs.get_repository_def()
     moment = datetime(2026, 4, 1, 12, 30, tzinfo=UTC)

@@ -1,16 +1,25 @@
 """A closed month worked out again: equal, different, put right by the next bill, and never twice."""
 
+import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from typer.testing import CliRunner
 
-from storage.database import session_scope
+from stack.cli import app
+from storage.database import engine_of, session_scope
 from storage.lake import Scope
 from storage.replay import Known, NothingBilled, Replay, replay
 from storage.replay_report import page, report
 from storage.repositories.invoice_states import InvoiceStates, Wanted, find_invoices, lines_of, locate
+from storage.repositories.paging import PageQuery
 from storage.services.corrections import Corrections, StaleReplay
+from storage.services.credit_notes import CreditNotes
+from storage.services.invoice_upkeep import keep_invoices
 from storage.services.proposals import propose
+from storage.tables.tenants import OrganizationSettingsRow
+from storage.tenancy import tenant_tx
 from tests.scenarios import MARCH, event
 from tests.world import World, micros
 
@@ -112,8 +121,6 @@ def test_a_late_event_shows_as_a_changed_line_and_not_before_it_was_known(billed
 
 
 def _at(text: str):
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(micros(text) / 1e6, UTC)
 
 
@@ -156,6 +163,67 @@ def test_a_credit_takes_no_invoice_below_zero_and_goes_on_with_the_next(billed: 
     billed.close(MAY)
     assert (adjustment_lines(billed, MAY)[0][0], total(billed, MAY)) == (Decimal(-5), Decimal(5))
     assert [status for _, status in approve(billed, proposal["id"])] == ["BILLED"]
+
+
+def test_what_the_next_invoice_has_no_room_for_becomes_a_credit_note_where_the_tenant_wants_that(
+    billed: World, monkeypatch: pytest.MonkeyPatch
+):
+    late(billed, 30, "more")
+    billed.close(MARCH)
+    issue(billed, MARCH)
+    then = Known(before=_at("2026-04-01T00:00:00"))
+    found = replayed(billed, known=then)
+    with session_scope(billed.database_url) as session:
+        (proposal,) = propose(session, found, source="REPLAY")
+    assert approve(billed, proposal["id"]) == [(Decimal(-15), "PENDING")]
+    billed.close(APRIL)
+    issue(billed, APRIL)
+
+    def kept() -> int:
+        return keep_invoices(engine_of(billed.database_url), datetime.now(UTC)).credited
+
+    assert kept() == 0, "it goes on with the next invoice unless the settings say otherwise"
+    with tenant_tx(billed.database_url, "acme") as tx:
+        tx.session.add(
+            OrganizationSettingsRow(tenant_id="acme", settings={"corrections": {"credits": "CREDIT_NOTE"}})
+        )
+    assert (kept(), kept()) == (1, 0)
+    with tenant_tx(billed.database_url, "acme") as tx:
+        (note,), _, _ = CreditNotes(tx).page(PageQuery())
+        assert (note.status, note.total, note.applied) == ("APPLIED", 5, 5)
+        assert note.invoice_id == locate(tx.session, "INV-2026-0001").id
+    billed.close(MAY)
+    assert (adjustment_lines(billed, MAY), total(billed, MAY)) == ([], 10)
+    assert [status for _, status in approve(billed, proposal["id"])] == ["BILLED"]
+    assert replayed(billed, known=then).is_equal
+
+    monkeypatch.setenv("AFORO_HOME", str(billed.docs.parent))
+    monkeypatch.setenv("AFORO_DATABASE_URL", billed.database_url)
+    monkeypatch.setenv("AFORO_REDIS_URL", billed.redis_url)
+
+    def cli(*words: str, code: int = 0) -> str:
+        ran = CliRunner().invoke(app, ["credit-note", *words])
+        assert ran.exit_code == code, (ran.output, ran.exception)
+        return ran.stdout
+
+    made = json.loads(
+        cli(
+            "create",
+            "INV-2026-0001",
+            "--tenant",
+            "acme",
+            "--amount",
+            "2.50",
+            "--reason",
+            "GOODWILL",
+            "--json",
+        )
+    )
+    assert json.loads(cli("issue", made["id"], "--json"))["number"] == "INV-CN-2026-0002"
+    assert json.loads(cli("apply", "INV-CN-2026-0002", "--json"))["applied"] == "2.50"
+    assert [each["status"] for each in json.loads(cli("list", "--json"))] == ["APPLIED", "APPLIED"]
+    assert "GOODWILL" in cli("show", made["id"])
+    cli("create", code=2)
 
 
 def test_a_run_that_comes_to_something_else_proposes_the_correction(billed: World):

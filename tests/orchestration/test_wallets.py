@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import dagster as dg
+import pytest
 
 from orchestration.schedules import keep_wallets_every_five_minutes
 from storage.database import engine_of
+from storage.repositories import wallet_billing
 from storage.services.wallet_grants import Grants
 from storage.services.wallets import Wallets
 from storage.tenancy import tenant_tx
@@ -70,6 +72,35 @@ def test_a_prepaid_customer_without_funds_waits_and_the_others_go_on(world: Worl
     world.close(MARCH, tenants=["acme"], customers=["ada"])
     assert world.rows("invoices", month=MARCH)["amount_due"].to_list() == [Decimal(0), Decimal(0)]
     assert balance(world, wallet) == Decimal("0.25")
+
+
+def test_a_wallet_spent_from_during_the_run_holds_its_customer_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    world.apply(HYBRID)
+    wallet = opened(world, "ada", "15", "5")
+    world.send("acme", MARCH_USAGE, received="2026-03-15T00:00:00")
+    world.ingest()
+    frozen = wallet_billing.frozen_balances
+
+    def and_then_spent(*args, **named):
+        """What the asset reads; then, before the bill is written, somebody spends."""
+        rows = frozen(*args, **named)
+        with tenant_tx(world.database_url, "acme") as tx:
+            Wallets(tx).debit({"customer_id": "ada", "amount": "12"})
+        return rows
+
+    with monkeypatch.context() as patched:
+        patched.setattr("assets.wallet_balances.frozen_balances", and_then_spent)
+        result = world.close(MARCH)
+    metadata = result.asset_materializations_for_node("invoices")[0].metadata
+    assert metadata["held_because_their_wallet_moved"].value == "acme/ada"
+    assert world.rows("invoices", month=MARCH)["customer_id"].to_list() == ["bob"]
+    reasons = world.rows("routed_lines", month=MARCH, customers=("ada",))["hold_reason"].unique().to_list()
+    assert len(reasons) == 1 and reasons[0].startswith("WALLET_MOVED: ")
+    assert balance(world, wallet) == 8
+    world.close(MARCH)
+    assert world.rows("invoices", month=MARCH).sort("customer_id")["wallet_amount"].to_list() == [8, 0]
 
 
 def test_wallets_are_kept_every_five_minutes(world: World):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.transforms.billing_rows import MID_NOVEMBER, term, terms
 from tests.transforms.event_rows import event, metered_month, validated
-from transforms.compare import BILLED, compare, findings_hash
+from transforms.compare import BILLED, compare, findings, findings_hash
 from transforms.inputs import input_hashes
 from transforms.pipeline import run
 
@@ -66,6 +66,45 @@ def test_the_hash_changes_with_terms_code_and_missing_events() -> None:
     rows = metered(*EVENTS)
     others = [hashed(rows, code="2"), hashed(rows, rate=Decimal("0.02")), hashed(rows[1:])]
     assert len({hashed(rows), *others}) == 4
+
+
+def test_the_hash_covers_units_carried_in_and_what_is_drawn_from_wallets_and_nothing_that_is_not_there() -> (
+    None
+):
+    rows, agreed = metered(*EVENTS), terms(CALLS, FEE)
+    made = run(metered_events=rows.lazy(), terms=agreed)
+    routed, none = made["routed_lines"], made["rollovers"]
+
+    def of(lines: pl.DataFrame, rollovers: pl.DataFrame | None) -> str:
+        found = input_hashes(
+            metered_events=rows.lazy(), terms=agreed, routed_lines=lines, code="1", rollovers=rollovers
+        )
+        return str(found["input_hash"][0])
+
+    def paid(grant: str, amount: str) -> pl.DataFrame:
+        payment = [{"grant_id": grant, "amount": Decimal(amount)}]
+        return routed.with_columns(
+            wallet_payments=pl.Series([payment, None], dtype=routed.schema["wallet_payments"])
+        )
+
+    carried = none.with_columns(carried=pl.lit(Decimal(5), dtype=none.schema["carried"]))
+    assert of(routed, none) == of(routed, None) == hashed(rows)
+    found = [
+        of(routed, carried),
+        of(paid("a", "1"), none),
+        of(paid("a", "2"), none),
+        of(paid("b", "1"), none),
+    ]
+    assert len({hashed(rows), *found}) == 5
+
+
+def test_what_somebody_voided_is_voided_and_no_finding() -> None:
+    routed = run(metered_events=metered(*EVENTS).lazy(), terms=terms(CALLS, FEE))["routed_lines"]
+    voided = [("acme", str(routed["invoice_id"][0]))]
+    found = compare(billed=billed(), routed_lines=routed, voided=voided)
+    assert found["verdict"].to_list() == ["VOIDED", "VOIDED"] and found["difference"].null_count() == 2
+    assert findings(found).is_empty()
+    assert compare(billed=billed(), routed_lines=routed)["verdict"].to_list() == ["EXTRA", "EXTRA"]
 
 
 def billed(*lines: dict[str, Any]) -> pl.DataFrame:

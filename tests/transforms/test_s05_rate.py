@@ -186,6 +186,14 @@ def test_a_minimum_fee_is_the_floor_of_every_metered_model(model: str) -> None:
     assert one(term(model="GRADUATED", tiers=BANDS, min_fee=d(5)), 0)["amount"] == d(5)
 
 
+def test_a_share_of_the_whole_is_one_band_at_its_rate_and_none_where_something_else_made_the_charge() -> None:
+    line = one(term(model="PERCENTAGE", rate=d("0.033")), 12000)
+    (band,) = line["tiers"]
+    assert (band["unit_price"], band["quantity"], band["amount"]) == (d("0.033"), d(12000), line["unrounded"])
+    assert one(term(model="PERCENTAGE", rate=d("0.033"), min_fee=d(500)), 12000)["tiers"] is None
+    assert one(term(model="PERCENTAGE", rate=d("0.033")), 0)["tiers"] is None
+
+
 def test_the_order_of_the_input_does_not_show() -> None:
     lines = [(term(unit, line_order=place), 5) for place, unit in enumerate(["a", "b", "c"], 1)]
     assert rated(*lines).equals(rated(*reversed(lines)))

@@ -33,7 +33,9 @@ class OrganizationBody(Body):
     )
     theme: dict[str, Any] | None = Field(None, examples=[{"mode": "DARK", "primaryColor": "#1A2B3C"}])
     terms: dict[str, Any] | None = Field(None, examples=[{"paymentDueDays": 30}])
-    corrections: dict[str, Any] | None = Field(None, examples=[{"autoApprove": False}])
+    corrections: dict[str, Any] | None = Field(
+        None, examples=[{"autoApprove": False, "credits": "CREDIT_NOTE"}]
+    )
 
 
 def organization_routes(door: Door) -> APIRouter:

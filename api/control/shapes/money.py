@@ -36,6 +36,7 @@ class Subscription(Shown):
     time_zone: str
     trial_ends_at: Instant | None
     auto_convert_paid: bool
+    billing_threshold: Exact | None = Field(examples=["500"])
     current_period_start: Instant | None
     current_period_end: Instant | None
     cancel_at: Instant | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -39,6 +40,21 @@ class NewSubscription(Body):
     auto_convert_paid: bool | None = Field(None, description="After the trial: billed (true) or paused.")
     billing_anchor_day: int | None = Field(None, description="Day of the month periods begin on, 1 to 31.")
     billing_entity_id: str | None = Field(None, description="Who issues its invoices; the tenant's default.")
+    billing_threshold: Decimal | str | None = Field(
+        None,
+        description="Accrued spend before tax at which an interim invoice is cut; never.",
+        examples=["500"],
+    )
+
+
+class Threshold(Body):
+    """When interim invoices are cut."""
+
+    billing_threshold: Decimal | str | None = Field(
+        None,
+        description="Accrued spend before tax, in the customer's currency; null: never.",
+        examples=["500"],
+    )
 
 
 class Reason(Body):

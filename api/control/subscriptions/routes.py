@@ -14,6 +14,7 @@ from api.control.subscriptions.bodies import (
     OfferingChange,
     PaymentOutcome,
     Reason,
+    Threshold,
 )
 from api.control.subscriptions.shown import (
     shown,
@@ -109,6 +110,11 @@ def _state_routes(router: APIRouter, door: Door) -> None:
     ) -> Response:
         """End the trial and bill from now on."""
         return call.write(lambda tx: shown(Subscriptions(tx).convert_trial(subscription, _reason(body)), tx))
+
+    @router.put("/{subscription}/billing-threshold")
+    def threshold(subscription: str, body: Threshold, call: Annotated[Call, Depends(changing)]) -> Response:
+        """Say at which accrued spend an interim invoice is cut; null: never."""
+        return call.write(lambda tx: shown(Subscriptions(tx).set_threshold(subscription, body.sent()), tx))
 
     @router.post("/{subscription}/retry-payment")
     def retry_payment(

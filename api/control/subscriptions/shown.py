@@ -7,6 +7,7 @@ from typing import Any
 
 from api.control.answers import camel
 from domain.dunning import next_attempt_at
+from domain.money import unpadded
 from domain.plan_change import Preview
 from storage.services.dunning import Attempt
 from storage.services.subscriptions import has_ended, schedule_of
@@ -36,6 +37,7 @@ def shown(row: SubscriptionRow, tx: Tx) -> dict[str, Any]:
             "time_zone": row.time_zone,
             "trial_ends_at": row.trial_ends_at,
             "auto_convert_paid": row.auto_convert,
+            "billing_threshold": None if row.billing_threshold is None else unpadded(row.billing_threshold),
             "current_period_start": period and period.start,
             "current_period_end": period and period.end,
             "cancel_at": row.cancel_at,

@@ -57,6 +57,20 @@ def amount(text: str) -> Decimal:
     return Decimal(text)
 
 
+def test_a_one_off_invoice_and_its_reissue_say_each_tax(api: Api) -> None:
+    taxed = [
+        LINES[0] | {"taxPercent": 19},
+        LINES[1] | {"taxPercent": 7},
+        {"description": "Gift", "amount": "5"},
+    ]
+    made = one_off(api, taxed)
+    again = api.made(f"/api/v1/invoices/{made['id']}/reissue", {"reason": "address"})
+    for invoice in (made, again):
+        taxes = shown(api, invoice)["taxes"]
+        said = [tuple(map(amount, (each["rate"], each["taxable"], each["tax"]))) for each in taxes]
+        assert said == [tuple(map(amount, row)) for row in (("0.07", "100", "7"), ("0.19", "900", "171"))]
+
+
 def test_a_one_off_invoice_is_numbered_summed_and_issued_with_a_due_date(api: Api) -> None:
     draft = one_off(api, issued=False, dueDays=10)
     assert (draft["status"], amount(draft["total"]), draft["kind"]) == ("DRAFT", 1000, "ONE_OFF")

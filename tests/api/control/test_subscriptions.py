@@ -251,3 +251,13 @@ def test_a_move_sent_twice_with_one_key_is_made_once(api: Api) -> None:
     first, again = (api.post(path, {"reason": "x"}, idempotency_key="pause-1") for _ in range(2))
     assert first.json() == again.json()
     assert len(states(api, made)) == 2
+
+
+def test_the_spend_at_which_interim_invoices_are_cut_is_agreed_and_changed(api: Api) -> None:
+    made = subscribed(api, billingThreshold="500")
+    assert made["billingThreshold"] == "500"
+    path = f"{SUBSCRIPTIONS}/{made['id']}/billing-threshold"
+    for sent, stands in (("250.50", "250.5"), (None, None)):
+        answer = api.put(path, {"billingThreshold": sent})
+        assert (answer.status_code, answer.json()["data"]["billingThreshold"]) == (200, stands)
+    problem(api.put(path, {"billingThreshold": 0}), 422, field="billingThreshold")
