@@ -1,0 +1,95 @@
+"""Billing a month. Put here: the lineage's own assets, run one after the other. Keep out: what they do (assets, transforms).
+
+Dagster starts nothing here, but what runs are the assets' own functions, in the order their inputs ask for; a new asset is taken
+up by itself. Each table passes its suite before it is written, as production's IO manager has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from graphlib import TopologicalSorter
+from importlib import import_module
+from inspect import signature
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from domain.errors import PermanentFailure
+from expectations.catalogue import suite_of
+from expectations.suite import Facts, find_facts
+from sandbox.ground import Ground
+from storage.lake import Lake, Scope
+from transforms.frames import TABLES
+
+EVENT_TABLES = ("raw_events", "validated_events", "quarantined_events")
+_LOCAL = {"context", "database", "scope", "lake"}
+
+
+class GateClosed(PermanentFailure):
+    """A table broke its suite, so it was not written."""
+
+    code = "GATE_CLOSED"
+
+    def __init__(self, table: str, facts: Facts) -> None:
+        broken = [fact for fact in facts.facts if fact.violations]
+        what = "; ".join(f"{fact.violations} rows do not {fact.doc} ({fact.name})" for fact in broken)
+        super().__init__(f"gate of {table}: {what}. Nothing was written.")
+
+
+def bill(ground: Ground, month: str, tenants: tuple[str, ...], customers: tuple[str, ...]) -> Scope:
+    """Bill the month for these tenants and customers (empty: all); the scope that was billed.
+
+    Raises GateClosed and what assets and stages raise.
+    """
+    scope = Scope(month, tenants, customers)
+    for name in _order():
+        frame = TABLES[name].conform(_made(name, ground, scope))
+        judge(name, frame.lazy(), {other: ground.lake.scan(other, scope) for other in suite_of(name).related})
+        ground.lake.replace(name, frame, scope)
+    return scope
+
+
+def judge(name: str, frame: pl.LazyFrame, related: Mapping[str, pl.LazyFrame]) -> None:
+    """Put a table before its suite. Raises GateClosed."""
+    facts = find_facts(suite_of(name), frame, related)
+    if any(fact.violations for fact in facts.facts):
+        raise GateClosed(name, facts)
+
+
+@cache
+def _assets() -> dict[str, tuple[dg.AssetsDefinition, Callable[..., Any]]]:
+    """Each billing asset by its table's name, with the function its body is."""
+    found = {}
+    for name in TABLES:
+        if name not in EVENT_TABLES:
+            asset = getattr(import_module(f"assets.{name}"), name)
+            found[name] = asset, asset.op.compute_fn.decorated_fn
+    return found
+
+
+@cache
+def _order() -> tuple[str, ...]:
+    needs = {name: set(signature(body).parameters) & set(_assets()) for name, (_, body) in _assets().items()}
+    return tuple(TopologicalSorter(needs).static_order())
+
+
+def _made(name: str, ground: Ground, scope: Scope) -> pl.DataFrame:
+    asset, body = _assets()[name]
+    given: dict[str, Any] = {"database": ground.database, "lake": ground.lake, "scope": scope}
+    inputs = {
+        each.name: given[each.name] if each.name in _LOCAL else _input(ground.lake, each.name, each.annotation, scope)
+        for each in signature(body).parameters.values()
+        if each.name != "context"
+    }  # fmt: skip
+    if "context" not in signature(body).parameters:
+        return asset(**inputs)  # type: ignore[no-any-return]
+    with dg.build_asset_context(partition_key=scope.month) as context:
+        return asset(context, **inputs)  # type: ignore[no-any-return]
+
+
+def _input(lake: Lake, name: str, annotation: Any, scope: Scope) -> pl.DataFrame | pl.LazyFrame:
+    of_month = Scope(None, scope.tenants, scope.customers) if name in EVENT_TABLES else scope
+    frame = lake.scan(name, of_month)
+    return frame if annotation is pl.LazyFrame else frame.collect()
