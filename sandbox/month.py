@@ -7,13 +7,13 @@ up by itself. Each table passes its suite before it is written, as production's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from inspect import signature
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from domain.errors import PermanentFailure
@@ -24,7 +24,6 @@ from storage.lake import Lake, Scope
 from transforms.frames import TABLES
 
 EVENT_TABLES = ("raw_events", "validated_events", "quarantined_events")
-_LOCAL = {"context", "database", "scope", "lake"}
 
 
 class GateClosed(PermanentFailure):
@@ -58,35 +57,48 @@ def judge(name: str, frame: pl.LazyFrame, related: Mapping[str, pl.LazyFrame]) -
         raise GateClosed(name, facts)
 
 
+@dataclass
+class _Run:
+    """What an asset's body asks of its context."""
+
+    partition_key: str
+    run_id: str = "sandbox"
+
+    def add_output_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Shown by Dagster; here nobody looks at it."""
+
+
 @cache
-def _assets() -> dict[str, tuple[dg.AssetsDefinition, Callable[..., Any]]]:
-    """Each billing asset by its table's name, with the function its body is."""
-    found = {}
-    for name in TABLES:
-        if name not in EVENT_TABLES:
-            asset = getattr(import_module(f"assets.{name}"), name)
-            found[name] = asset, asset.op.compute_fn.decorated_fn
-    return found
+def _bodies() -> dict[str, Callable[..., pl.DataFrame]]:
+    """The function each billing asset is made of, by its table's name."""
+    names = (name for name in TABLES if name not in EVENT_TABLES)
+    return {
+        name: getattr(import_module(f"assets.{name}"), name).op.compute_fn.decorated_fn for name in names
+    }
 
 
 @cache
 def _order() -> tuple[str, ...]:
-    needs = {name: set(signature(body).parameters) & set(_assets()) for name, (_, body) in _assets().items()}
+    needs = {name: set(signature(body).parameters) & set(_bodies()) for name, body in _bodies().items()}
     return tuple(TopologicalSorter(needs).static_order())
 
 
 def _made(name: str, ground: Ground, scope: Scope) -> pl.DataFrame:
-    asset, body = _assets()[name]
-    given: dict[str, Any] = {"database": ground.database, "lake": ground.lake, "scope": scope}
-    inputs = {
-        each.name: given[each.name] if each.name in _LOCAL else _input(ground.lake, each.name, each.annotation, scope)
-        for each in signature(body).parameters.values()
-        if each.name != "context"
-    }  # fmt: skip
-    if "context" not in signature(body).parameters:
-        return asset(**inputs)  # type: ignore[no-any-return]
-    with dg.build_asset_context(partition_key=scope.month) as context:
-        return asset(context, **inputs)  # type: ignore[no-any-return]
+    body = _bodies()[name]
+    given = {
+        "context": _Run(str(scope.month)),
+        "database": ground.database,
+        "lake": ground.lake,
+        "scope": scope,
+    }
+    return body(
+        **{
+            each.name: given[each.name]
+            if each.name in given
+            else _input(ground.lake, each.name, each.annotation, scope)
+            for each in signature(body).parameters.values()
+        }
+    )
 
 
 def _input(lake: Lake, name: str, annotation: Any, scope: Scope) -> pl.DataFrame | pl.LazyFrame:
