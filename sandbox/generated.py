@@ -138,8 +138,7 @@ def _said(fields: Fields) -> tuple[Mapping[str, Any], ...]:
 
 def generate(asked: Generated, tenant: str) -> pl.DataFrame:
     """Columns of RAW_EVENTS without position and verdict, in order of receipt; `variant`: which of `asked.said`."""
-    rng = np.random.default_rng(asked.seed)
-    first = _first(asked, rng)
+    first = _first(asked)
     copies = [first]
     if asked.duplicates:
         copies.append(first.head(asked.duplicates))
@@ -150,22 +149,23 @@ def generate(asked: Generated, tenant: str) -> pl.DataFrame:
     return _hashed(rows, asked, tenant)
 
 
-def _first(asked: Generated, rng: np.random.Generator) -> pl.DataFrame:
-    """The events, each once, in order of usage."""
+def _first(asked: Generated) -> pl.DataFrame:
+    """The events, each once, in order of usage. Times, quantities and disorder are drawn apart: changing one leaves the others."""
+    times, quantities, disorder = (np.random.default_rng([asked.seed, n]) for n in range(3))
     index = np.arange(asked.count, dtype=np.int64)
     if asked.spread == "EVEN":
         occurred = asked.start + index * max((asked.end - asked.start) // asked.count, 1)
     else:
-        occurred = np.sort(rng.integers(asked.start, asked.end, asked.count))
+        occurred = np.sort(times.integers(asked.start, asked.end, asked.count))
     received = occurred + asked.delay - asked.clock_ahead
     if asked.disorder:
-        received = received + rng.integers(0, asked.disorder + 1, asked.count)
+        received = received + disorder.integers(0, asked.disorder + 1, asked.count)
     if asked.received_at is not None:
         received = np.full(asked.count, asked.received_at)
     return pl.DataFrame({"index": index, "occurred": occurred, "received_at": received}).with_columns(
         customer_id=_in_turn(asked.customers),
         variant=pl.col("index") % max(len(asked.said), 1),
-        quantity_text=_quantity_text(asked, rng),
+        quantity_text=_quantity_text(asked, quantities),
         idempotency_key=pl.format("{}-{}", pl.lit(asked.name), pl.col("index")),
     )
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from domain.actor import OPERATOR
-from domain.catalog.fields import FieldProblem
+from domain.catalog.fields import FieldProblem, Fields
 from domain.period import parse_month
 from sandbox.month import bill as bill_month
 from sandbox.reading import moment
@@ -55,10 +55,10 @@ def finalize(world: World, tenant: str, body: Body) -> str:
 
 
 def pay(world: World, tenant: str, body: Body) -> str:
-    amount, status = body.rest.pop("amount", None), body.maybe("status") or "SUCCEEDED"
+    amount, status = Fields({"amount": body.rest.pop("amount", None)}, "").price("amount"), body.maybe("status")
     with world.tx(tenant) as tx:
         states = InvoiceStates(tx.session, tenant, OPERATOR, at=tx.at)
-        payment = Payment(amount=amount, status=status)
+        payment = Payment(amount=amount, status=status or "SUCCEEDED")
         rows = [states.pay(row.id, payment) for row in _invoices(tx, body)]
         return ", ".join(f"{row.number} {row.status}" for row in rows)
 
