@@ -72,9 +72,7 @@ class _Run:
 def _bodies() -> dict[str, Callable[..., pl.DataFrame]]:
     """The function each billing asset is made of, by its table's name."""
     names = (name for name in TABLES if name not in EVENT_TABLES)
-    return {
-        name: getattr(import_module(f"assets.{name}"), name).op.compute_fn.decorated_fn for name in names
-    }
+    return {name: getattr(import_module(f"assets.{name}"), name).op.compute_fn.decorated_fn for name in names}
 
 
 @cache

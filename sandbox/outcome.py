@@ -174,12 +174,33 @@ def _wallets(session: Session) -> list[dict[str, Any]]:
 
 def _adjustments(session: Session) -> list[dict[str, Any]]:
     rows = _rows(session, AdjustmentRow, "month", "tenant_id", "customer_id", "description", "created_at")
-    names = ("tenant_id", "customer_id", "month", "description", "unit", "currency", "amount", "status", "reason")
+    names = (
+        "tenant_id",
+        "customer_id",
+        "month",
+        "description",
+        "unit",
+        "currency",
+        "amount",
+        "status",
+        "reason",
+    )
     return [_columns(row, *names) for row in rows]
 
 
 def _credit_notes(session: Session) -> list[dict[str, Any]]:
-    names = ("tenant_id", "customer_id", "number", "status", "reason", "subtotal", "discount", "tax", "total", "applied")
+    names = (
+        "tenant_id",
+        "customer_id",
+        "number",
+        "status",
+        "reason",
+        "subtotal",
+        "discount",
+        "tax",
+        "total",
+        "applied",
+    )
     rows = _rows(session, CreditNoteRow, "tenant_id", "number")
     return [_columns(row, *(name for name in names if hasattr(row, name))) for row in rows]
 

@@ -79,7 +79,14 @@ def _step(world: World, step: Step, story: list[dict[str, Any]], unmet: list[Unm
         if step.fails is None and isinstance(failure, FieldProblem | CatalogRefused):
             raise _located(failure, step) from None
         error, did = failure.code, str(failure)
-    told = {"at": _iso(world.at), "step": step.kind, "did": did, "error": error, "note": step.note, "received": received}
+    told = {
+        "at": _iso(world.at),
+        "step": step.kind,
+        "did": did,
+        "error": error,
+        "note": step.note,
+        "received": received,
+    }
     story.append(told)  # fmt: skip
     if error != step.fails:
         came = f"{error}: {did}" if error else "done"

@@ -46,7 +46,9 @@ def length(fields: Fields, name: str) -> int | None:
         return None
     found = LENGTH.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
-        raise FieldProblem(fields.at(name), f"{shown(value)} is no length of time; write it like 90s, 6m, 2h or 10d")
+        raise FieldProblem(
+            fields.at(name), f"{shown(value)} is no length of time; write it like 90s, 6m, 2h or 10d"
+        )
     return int(found[1]) * _MICROS[found[2]]  # fmt: skip
 
 

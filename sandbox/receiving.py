@@ -160,7 +160,9 @@ def _specimen(asked: Generated, variant: int, door: Door) -> UsageEvent:
     sent = {"customerId": asked.customers[0], "metricName": asked.unit, "quantity": Decimal(1), **said}
     read = read_event({**sent, "idempotencyKey": "specimen"}, door, received_at=asked.start)
     if read.unit != asked.unit:
-        raise FieldProblem("events", f"{asked.unit!r} is the name of unit {read.unit!r}; generated events name the key")
+        raise FieldProblem(
+            "events", f"{asked.unit!r} is the name of unit {read.unit!r}; generated events name the key"
+        )
     return read  # fmt: skip
 
 

@@ -101,7 +101,9 @@ def _catalogs(fields: Fields) -> list[dict[str, Any]]:
     for each in given:
         if not isinstance(each, dict):
             was = "is missing" if each is None else f"{shown(each)} is not an object"
-            raise FieldProblem(name, f"{was}; write what `aforo apply` reads, or a list of such for several tenants")
+            raise FieldProblem(
+                name, f"{was}; write what `aforo apply` reads, or a list of such for several tenants"
+            )
     return given  # fmt: skip
 
 
@@ -114,7 +116,9 @@ def _first_day(catalogs: list[Catalog]) -> datetime:
         if subscription.customer in catalog.customers
     ]
     if not starts:
-        raise FieldProblem("start", "is missing, and no subscription says when the world begins; write an instant")
+        raise FieldProblem(
+            "start", "is missing, and no subscription says when the world begins; write an instant"
+        )
     return min(starts)  # fmt: skip
 
 
@@ -138,7 +142,9 @@ def _step(item: object, path: str, tenants: list[str], before: datetime) -> Step
     at = instant(fields, "at")
     events: Events = ()
     if kind == SEND:
-        items = [(f"{path}.{SEND}[{place}]", item) for place, item in enumerate(_list(value, f"{path}.{SEND}"))]
+        items = [
+            (f"{path}.{SEND}[{place}]", item) for place, item in enumerate(_list(value, f"{path}.{SEND}"))
+        ]
         events = _events(items, tenants, at or before)
     body = {} if kind in (SEND, WAIT) else _body(kind, value, f"{path}.{kind}")
     if at is None:
@@ -211,7 +217,9 @@ def _said_time(sent: dict[str, Any], path: str) -> int:
     try:
         return to_micros_since_epoch(said)
     except NotAnInstant:
-        raise FieldProblem(f"{path}.receivedAt", "is missing, and the event's own time cannot be read") from None
+        raise FieldProblem(
+            f"{path}.receivedAt", "is missing, and the event's own time cannot be read"
+        ) from None
 
 
 def _tenant(named: object, tenants: list[str], path: str) -> str:

@@ -74,7 +74,9 @@ KINDS: Mapping[str, Kind] = {
         ("subscription",),
         body="POST /api/v1/subscriptions/{id}/upgrade",
     ),
-    "pause": _of_subscription(contracts.moving("pause"), "No rights and no charge until resumed.", "pause: sub-ada"),
+    "pause": _of_subscription(
+        contracts.moving("pause"), "No rights and no charge until resumed.", "pause: sub-ada"
+    ),
     "resume": _of_subscription(contracts.moving("resume"), "Go on after a pause.", "resume: sub-ada"),
     "convertTrial": _of_subscription(
         contracts.moving("convert_trial"), "End the trial; billed from now on.", "convertTrial: sub-ada"
@@ -204,13 +206,18 @@ KINDS: Mapping[str, Kind] = {
         everybody=True,
     ),
     "finalize": Kind(
-        bills.finalize, "Issue drafts: they are never edited again.", "finalize: 2026-03", _WHICH, short="month"
+        bills.finalize,
+        "Issue drafts: they are never edited again.",
+        "finalize: 2026-03",
+        _WHICH,
+        short="month",
     ),
     "pay": Kind(
         bills.pay,
         "Take in a payment: all that is left, or an amount.",
         "pay: { customer: ada, month: 2026-03 }",
-        _WHICH | {"amount": "All that is left unless said.", "status": "SUCCEEDED unless said; FAILED, PENDING."},
+        _WHICH
+        | {"amount": "All that is left unless said.", "status": "SUCCEEDED unless said; FAILED, PENDING."},
         short="month",
     ),
     "void": Kind(

@@ -55,7 +55,10 @@ def finalize(world: World, tenant: str, body: Body) -> str:
 
 
 def pay(world: World, tenant: str, body: Body) -> str:
-    amount, status = Fields({"amount": body.rest.pop("amount", None)}, "").price("amount"), body.maybe("status")
+    amount, status = (
+        Fields({"amount": body.rest.pop("amount", None)}, "").price("amount"),
+        body.maybe("status"),
+    )
     with world.tx(tenant) as tx:
         states = InvoiceStates(tx.session, tenant, OPERATOR, at=tx.at)
         payment = Payment(amount=amount, status=status or "SUCCEEDED")
@@ -127,7 +130,9 @@ def approve(world: World, tenant: str, body: Body) -> str:
             query = query.where(ReplayRow.month == month)
         newest = tx.session.scalars(query).first()
         if newest is None:
-            raise FieldProblem("month", "nothing is proposed; a replay, or a run over issued invoices, proposes")
+            raise FieldProblem(
+                "month", "nothing is proposed; a replay, or a run over issued invoices, proposes"
+            )
         made = Corrections(tx.session, tenant, OPERATOR, tx.at).approve(newest, reason)
         return ", ".join(f"{row.amount.normalize():f} {row.currency}: {row.description}" for row in made)
 

@@ -46,14 +46,18 @@ class World:
         if named is None:
             raise FieldProblem(f"{path}.tenant", f"is missing; the catalog has several tenants: {known}")
         if named not in self.tenants:
-            raise FieldProblem(f"{path}.tenant", f"{shown(named)} is no tenant of the catalog; there are {known}")
+            raise FieldProblem(
+                f"{path}.tenant", f"{shown(named)} is no tenant of the catalog; there are {known}"
+            )
         return str(named)  # fmt: skip
 
     def named(self, name: str, field: str) -> str:
         """The id of what an earlier step called so. Raises FieldProblem."""
         if name not in self.names:
             known = ", ".join(self.names) or "none"
-            raise FieldProblem(field, f"no step before calls anything {name!r} (`as: {name}`); named are {known}")
+            raise FieldProblem(
+                field, f"no step before calls anything {name!r} (`as: {name}`); named are {known}"
+            )
         return self.names[name]  # fmt: skip
 
 

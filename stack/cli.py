@@ -19,6 +19,7 @@ COMMAND_FILES = (
     "invoices",
     "replay",
     "evidence",
+    "sandbox",
     "dlq",
     "sql",
     "audit",

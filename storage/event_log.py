@@ -264,9 +264,7 @@ def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
 def entry_of(request: Request) -> LogEntry:
     """The request as an entry would be drained where no log stands between: keys are not looked up, so no duplicate is told."""
     verdicts = "".join(REJECTED if event.refusals else ACCEPTED for event in request.events)
-    return LogEntry(
-        "0-0", 0, request.received_at, request.source, request.key_id, verdicts, _body(request)
-    )
+    return LogEntry("0-0", 0, request.received_at, request.source, request.key_id, verdicts, _body(request))
 
 
 def _body(request: Request) -> bytes:
