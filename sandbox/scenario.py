@@ -15,6 +15,7 @@ from domain.instant import NotAnInstant, to_micros_since_epoch
 from domain.usage import TIME_NAMES
 from sandbox.generated import Generated, read_generated
 from sandbox.reading import instant, micros, moment, one_of
+from sandbox.reading import month as read_month
 from sandbox.receiving import Written
 from sandbox.steps import KINDS
 from sandbox.steps_of_bills import usual_time
@@ -148,7 +149,7 @@ def _step(item: object, path: str, tenants: list[str], before: datetime) -> Step
         events = _events(items, tenants, at or before)
     body = {} if kind in (SEND, WAIT) else _body(kind, value, f"{path}.{kind}")
     if at is None:
-        at = usual_time(str(body["month"])) if kind == "bill" else before
+        at = usual_time(read_month(body["month"], f"{path}.bill.month")) if kind == "bill" else before
     tenant = fields.maybe_text("tenant")
     if tenant is not None:
         one_of(tenants, tenant, f"{path}.tenant", "tenant of the catalog")
