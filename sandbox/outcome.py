@@ -96,7 +96,7 @@ def _events(lake: Lake, tenant: str | None) -> dict[str, Any]:
     """The accounting: received = validated + deduplicated + conflicts + rejected; what became of the validated ones in bills."""
     mine = pl.lit(True) if tenant is None else pl.col("tenant_id") == tenant
 
-    def count(name: str, by: str) -> dict[str, int]:
+    def count(name: str, by: str) -> dict[Any, int]:
         rows = lake.scan(name).filter(mine).group_by(by).len().sort(by).collect()
         return dict(rows.iter_rows())
 

@@ -15,10 +15,9 @@ from domain.catalog.fields import CatalogRefused, FieldProblem
 from domain.errors import AforoError
 from providers.refills import Manual
 from sandbox.expected import Unmet, compare
-from sandbox.generated import Generated
 from sandbox.ground import Ground, ground
 from sandbox.outcome import Outcome, tell
-from sandbox.receiving import Post
+from sandbox.receiving import Post, Written
 from sandbox.scenario import BadScenario, Events, Scenario, Step, load
 from sandbox.steps import KINDS
 from sandbox.world import Body, World
@@ -132,13 +131,13 @@ def _receive(world: World) -> int:
 
 
 def _send(world: World, events: Events) -> None:
-    written = []
+    written: list[Written] = []
     for event in events:
-        if isinstance(event, tuple) and isinstance(event[0], Generated):
+        if isinstance(event, tuple):
             world.post.send_many(event[0], event[1])
         else:
             written.append(event)
-    world.post.send(written)  # type: ignore[arg-type]
+    world.post.send(written)
 
 
 def _let_the_rest_arrive(world: World) -> None:

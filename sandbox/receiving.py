@@ -175,5 +175,9 @@ def _of_the_clock(odd: pl.DataFrame, door: Door) -> pl.DataFrame:
         sent = {"customerId": customer, "metricName": unit, "quantity": 1, "occurredAt": at}
         why = read_event({**sent, "idempotencyKey": "odd"}, door, received_at=received).refusals[0]
         rows.append((place, why.code, why.detail))
-    schema = {"place": odd.schema["place"], "reject_code": pl.String, "reject_detail": pl.String}
+    schema: dict[str, Any] = {
+        "place": odd.schema["place"],
+        "reject_code": pl.String,
+        "reject_detail": pl.String,
+    }
     return pl.DataFrame(rows, schema=schema, orient="row")

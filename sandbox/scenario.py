@@ -98,7 +98,7 @@ def _read(fields: Fields, source: str) -> Scenario:
 
 def _catalogs(fields: Fields) -> list[dict[str, Any]]:
     name, value = fields.raw("catalog")
-    given = value if isinstance(value, list) else [value]
+    given: list[Any] = value if isinstance(value, list) else [value]
     for each in given:
         if not isinstance(each, dict):
             was = "is missing" if each is None else f"{shown(each)} is not an object"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 
@@ -86,7 +87,9 @@ def credit_note(world: World, tenant: str, body: Body) -> str:
     until = body.maybe("until") or "APPLIED"
     if until not in ("DRAFT", "ISSUED", "APPLIED"):
         raise FieldProblem("until", f"{until!r} is not known; use one of DRAFT, ISSUED, APPLIED")
-    sent = {name: body.rest.pop(name) for name in ("reason", "amount", "lines") if name in body.rest}
+    sent: dict[str, Any] = {
+        name: body.rest.pop(name) for name in ("reason", "amount", "lines") if name in body.rest
+    }
     with world.tx(tenant) as tx:
         (invoice,) = _invoices(tx, body)[:1]
         notes = CreditNotes(tx)

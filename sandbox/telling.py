@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from domain.money import currency_exponent, unpadded
 from sandbox.outcome import Outcome
 
 _STATUS = {"DRAFT": "yellow", "OPEN": "cyan", "PAID": "green", "OVERDUE": "red", "VOID": "dim"}
@@ -53,17 +55,22 @@ def _accounting(told: Mapping[str, Any]) -> Table:
 
 
 def _invoice(invoice: Mapping[str, Any]) -> Table:
+    places = currency_exponent(invoice["currency"])
     colour = _STATUS.get(invoice["status"], "")
     status = f"[{colour}]{invoice['status']}[/]" if colour else invoice["status"]
     title = f"{invoice['number']}  {invoice['tenant']}/{invoice['customer']}  {invoice['month']}  {status}"
-    table = Table("line", "from", "to", title=title, title_justify="left", show_footer=True)
-    sums = {name: invoice[name] for name in ("subtotal", "discount", "tax", "total", "wallet", "due")}
+    table = Table("line", "from", "to", title=title, title_justify="left")
+    sums = {
+        name: _money(invoice[name], places)
+        for name in ("subtotal", "discount", "tax", "total", "wallet", "due")
+    }
     for name in ("usage", "free", "to pay", "amount", "± commitment", "discount", "tax"):
         table.add_column(name, justify="right")
     for line in invoice["lines"]:
-        numbers = ("quantity", "included", "billable", "amount", "commitAdjustment", "discount", "tax")
+        usage = (_number(line[name]) for name in ("quantity", "included", "billable"))
+        money = [_money(line[name], places) for name in ("amount", "commitAdjustment", "discount", "tax")]
         days = (str(line[name] or "")[:16].replace("T", " ") for name in ("periodStart", "periodEnd"))
-        table.add_row(escape(line["description"]), *days, *(_number(line[name]) for name in numbers))
+        table.add_row(escape(line["description"]), *days, *usage, *money)
         for tier in line["tiers"] or ():
             band = f"  … {tier['quantity']} × {tier['unit_price']}"
             table.add_row(
@@ -71,7 +78,6 @@ def _invoice(invoice: Mapping[str, Any]) -> Table:
             )
     table.caption = f"{invoice['currency']}  " + "  ".join(f"{name} {value}" for name, value in sums.items())
     table.caption_justify = "left"
-    table.show_footer = False
     return table
 
 
@@ -97,6 +103,10 @@ def _adjustments(adjustments: list[dict[str, Any]]) -> Table:
         whose = f"{row['tenant']}/{row['customer']}"
         table.add_row(whose, row["month"], escape(row["description"]), row["amount"])
     return table
+
+
+def _money(amount: str, places: int) -> str:
+    return str(unpadded(Decimal(amount), places))
 
 
 def _number(value: object) -> str:

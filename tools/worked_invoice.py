@@ -36,7 +36,9 @@ def section(outcome: Outcome) -> str:
     parts = []
     for number, stage in enumerate(STAGES, start=1):
         rows = [row for row in outcome.data["stages"][stage.makes] if row["month"] == MONTH]
-        parts.append(f"**{number}. {stage.name}** makes `{stage.makes}`:\n\n{_table(SHOWN[stage.makes], rows)}")
+        parts.append(
+            f"**{number}. {stage.name}** makes `{stage.makes}`:\n\n{_table(SHOWN[stage.makes], rows)}"
+        )
     return "\n\n".join(parts)
 
 
