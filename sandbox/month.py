@@ -7,7 +7,7 @@ up by itself. Each table passes its suite before it is written, as production's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
@@ -20,7 +20,7 @@ from domain.errors import PermanentFailure
 from expectations.catalogue import suite_of
 from expectations.suite import Facts, find_facts
 from sandbox.ground import Ground
-from storage.lake import Lake, Scope
+from storage.lake import Scope
 from transforms.frames import TABLES
 
 EVENT_TABLES = ("raw_events", "validated_events", "quarantined_events")
@@ -43,10 +43,19 @@ def bill(ground: Ground, month: str, tenants: tuple[str, ...], customers: tuple[
     Raises GateClosed and what assets and stages raise.
     """
     scope = Scope(month, tenants, customers)
+    made: dict[str, pl.DataFrame] = {}
+
+    def table(name: str) -> pl.LazyFrame:
+        """As the lake would give it back; what was just written need not be read again."""
+        if name in made:
+            return made[name].lazy()
+        return ground.lake.scan(name, replace(scope, month=None) if name in EVENT_TABLES else scope)
+
     for name in _order():
-        frame = TABLES[name].conform(_made(name, ground, scope))
-        judge(name, frame.lazy(), {other: ground.lake.scan(other, scope) for other in suite_of(name).related})
+        frame = TABLES[name].conform(_made(name, ground, scope, table))
+        judge(name, frame.lazy(), {other: table(other) for other in suite_of(name).related})
         ground.lake.replace(name, frame, scope)
+        made[name] = frame
     return scope
 
 
@@ -81,25 +90,16 @@ def _order() -> tuple[str, ...]:
     return tuple(TopologicalSorter(needs).static_order())
 
 
-def _made(name: str, ground: Ground, scope: Scope) -> pl.DataFrame:
+def _made(name: str, ground: Ground, scope: Scope, table: Callable[[str], pl.LazyFrame]) -> pl.DataFrame:
     body = _bodies()[name]
-    given = {
+    given: dict[str, Any] = {
         "context": _Run(str(scope.month)),
         "database": ground.database,
         "lake": ground.lake,
         "scope": scope,
     }
-    return body(
-        **{
-            each.name: given[each.name]
-            if each.name in given
-            else _input(ground.lake, each.name, each.annotation, scope)
-            for each in signature(body).parameters.values()
-        }
-    )
-
-
-def _input(lake: Lake, name: str, annotation: Any, scope: Scope) -> pl.DataFrame | pl.LazyFrame:
-    of_month = Scope(None, scope.tenants, scope.customers) if name in EVENT_TABLES else scope
-    frame = lake.scan(name, of_month)
-    return frame if annotation is pl.LazyFrame else frame.collect()
+    for each in signature(body).parameters.values():
+        if each.name not in given:
+            frame = table(each.name)
+            given[each.name] = frame if each.annotation is pl.LazyFrame else frame.collect()
+    return body(**{each: given[each] for each in signature(body).parameters})
