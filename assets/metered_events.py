@@ -4,7 +4,8 @@ import dagster as dg
 import polars as pl
 
 from assets._table import billing_asset
-from transforms.meter import meter
+from transforms.engine import Parts
+from transforms.meter import meter_by_customers
 
 
 @billing_asset("metered_events", group="metering")
@@ -13,8 +14,8 @@ def metered_events(
     validated_events: pl.LazyFrame,
     billing_terms: pl.DataFrame,
     rollovers: pl.DataFrame,
-) -> pl.DataFrame:
-    return meter(
+) -> Parts:
+    return meter_by_customers(
         validated_events=validated_events,
         terms=billing_terms,
         rollovers=rollovers,

@@ -1,7 +1,7 @@
 """The management door over a large tenant: requests at random moments, lists at any depth, rights on their way to the edge. Put
 here: one measured series of each. Keep out: the tenant (control_data.py).
 
-The door runs as `aforo up` runs it: one process and the publisher of rights beside it, over PostgreSQL and Valkey that keep what they accept on disk.
+The door runs as `aforo up` runs it: two processes and the publisher of rights beside them, over PostgreSQL and Valkey that keep what they accept on disk.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _numbers = count(time.time_ns() // 1000)
 class World:
     """A running door and what it stands on. free: numbers of customers without subscription; used up as they get one."""
 
-    pid: int
+    pids: list[int]
     port: int
     secret: str
     database_url: str
@@ -112,18 +112,26 @@ def running(customers: int, log: Any) -> Iterator[World]:
             "AFORO_CONTROL_PORT": str(port),
             "AFORO_CONTROL_RATE": "1000000",
         }
-        modules = ("api.control", "api.control.rights")
+        modules = ("api.control", "api.control", "api.control.rights")
         processes = [
             subprocess.Popen([sys.executable, "-m", module], cwd=ROOT, env=environment) for module in modules
         ]
-        process = processes[0]
         try:
             harness.wait_until(lambda: _answers(port), what="the management door")
             harness.wait_until(
                 lambda: _waiting(database_url) == 0, what="rights to be published", seconds=300
             )
             free = random.sample(range(0, customers, 2), customers // 2)
-            yield World(process.pid, port, secret, database_url, redis_url, home, customers, free)
+            yield World(
+                [each.pid for each in processes[:2]],
+                port,
+                secret,
+                database_url,
+                redis_url,
+                home,
+                customers,
+                free,
+            )
         finally:
             for each in processes:
                 each.terminate()
@@ -152,8 +160,8 @@ def _environment(database_url: str, redis_url: str, home: Path) -> dict[str, str
 
 def _processor_time(world: World) -> float:
     """Milliseconds the door has computed so far."""
-    times = psutil.Process(world.pid).cpu_times()
-    return (times.user + times.system) * 1000
+    times = [psutil.Process(pid).cpu_times() for pid in world.pids]
+    return sum(each.user + each.system for each in times) * 1000
 
 
 def _waiting(database_url: str) -> int:

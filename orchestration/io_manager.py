@@ -12,6 +12,7 @@ from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
 from expectations.gate import Verdict, run_gate
 from storage.lake import Lake, Scope
+from transforms.engine import Parts
 from transforms.frames import TABLES
 from transforms.table import AMOUNT
 
@@ -36,20 +37,23 @@ class LakeTables(dg.ConfigurableIOManager):
     scope: dg.ResourceDependency[Scope]
     docs: dg.ResourceDependency[DataDocs]
 
-    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | Parts) -> None:
         name = context.asset_key.path[-1]
         scope = self.scope.of(context.partition_key)
-        frame = TABLES[name].conform(obj)
-        verdict = self._judge(name, frame, scope, context.run_id)
-        self.lake.replace(name, frame, scope)
-        context.add_output_metadata(
-            {
-                "dagster/row_count": frame.height,
-                "table_version": self.lake.version(name),
-                **money_sums(frame),
-                **verdict_metadata(verdict, self.docs),
-            }
-        )
+        told: dict[str, object] = {}
+
+        def approve(rows: pl.LazyFrame) -> None:
+            verdict = self._judge(name, rows, scope, context.run_id)
+            told.update({"dagster/row_count": verdict.rows, **money_sums(rows)})
+            told.update(verdict_metadata(verdict, self.docs))
+
+        if isinstance(obj, pl.DataFrame):
+            frame = TABLES[name].conform(obj)
+            approve(frame.lazy())
+            self.lake.replace(name, frame, scope)
+        else:
+            self.lake.replace_parts(name, obj.frames, scope, approve)
+        context.add_output_metadata({"table_version": self.lake.version(name), **told})
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
         name = context.asset_key.path[-1]
@@ -57,10 +61,10 @@ class LakeTables(dg.ConfigurableIOManager):
         frame = self.lake.scan(name, self.scope.of(month) if month else self.scope)
         return frame if context.dagster_type.typing_type is pl.LazyFrame else frame.collect()
 
-    def _judge(self, name: str, frame: pl.DataFrame, scope: Scope, run: str) -> Verdict:
+    def _judge(self, name: str, frame: pl.LazyFrame, scope: Scope, run: str) -> Verdict:
         suite = suite_of(name)
         related = {other: self.lake.scan(other, scope) for other in suite.related}
-        verdict = run_gate(suite, frame.lazy(), related, docs=self.docs.path, run=run)
+        verdict = run_gate(suite, frame, related, docs=self.docs.path, run=run)
         if not verdict.passed:
             raise dg.Failure(
                 description=str(GateClosed(verdict)),
@@ -70,17 +74,20 @@ class LakeTables(dg.ConfigurableIOManager):
         return verdict
 
 
-def money_sums(frame: pl.DataFrame) -> dict[str, str]:
+def money_sums(frame: pl.LazyFrame) -> dict[str, str]:
     """The sum of every money column, per currency where the table has one."""
-    columns = [name for name, dtype in frame.schema.items() if dtype == AMOUNT]
+    schema = frame.collect_schema()
+    columns = [name for name, dtype in schema.items() if dtype == AMOUNT]
     if not columns:
         return {}
-    if "currency" not in frame.columns:
-        return {f"sum_{name}": str(frame[name].sum()) for name in columns}
+    if "currency" not in schema:
+        sums = frame.select(pl.col(columns).sum()).collect(engine="streaming")
+        return {f"sum_{name}": str(sums.item(0, name)) for name in columns}
     sums = (
         frame.filter(pl.col("currency").is_not_null())
         .group_by("currency")
         .agg(pl.col(columns).sum())
+        .collect()
         .sort("currency")
     )
     return {

@@ -21,6 +21,8 @@ QUIET = {"GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED
 """No process of ours reports home; logs appear as they are written."""
 SERVERS = frozenset({"postgres", "valkey"})
 """Stopped last: the others use them."""
+CONTROL = ("control", "control-2")
+"""The management door is two processes on one port: a long request in one of them does not hold up the others."""
 BATCH_NICENESS = 5
 """Dagster's processes and their runs give way to the edge and its servers where processors are few."""
 LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -112,12 +114,15 @@ def _doors(environment: dict[str, str], ports: dict[str, int], servers: set[str]
     return [
         Service("edge", run("-m", "api.edge"), _answers(edge, "/readyz"), after=log, port=edge),
         Service("schema", run("-m", "stack.schema"), lambda since: False, after=database, once=True),
-        Service(
-            "control",
-            run("-m", "api.control"),
-            _answers(control, "/actuator/health"),
-            after=("schema", *log),
-            port=control,
+        *(
+            Service(
+                name,
+                run("-m", "api.control"),
+                _answers(control, "/actuator/health"),
+                after=("schema", *log),
+                port=control,
+            )
+            for name in CONTROL
         ),
         Service("rights", run("-m", "api.control.rights"), _lives(1.0), after=("schema", *log)),
     ]

@@ -17,7 +17,7 @@ import polars as pl
 from storage.lake import Cursor, Lake
 
 MARKER = "raw_events"
-BATCH = 1_000_000
+BATCH = 500_000
 _KEY_COLUMNS = ("tenant_id", "key_hash", "idempotency_key", "payload_hash", "raw_seq")
 
 
@@ -40,7 +40,9 @@ class Increment:
         history = self.lake.scan("validated_events").filter(pl.col("raw_seq") < self.first)
         wanted = pl.LazyFrame({"key_hash": hashes}).unique()
         found = (
-            history.select("key_hash", "raw_seq").join(wanted, on="key_hash", how="semi").collect()["raw_seq"]
+            history.select("key_hash", "raw_seq")
+            .join(wanted, on="key_hash", how="semi")
+            .collect(engine="streaming")["raw_seq"]
         )
         if found.is_empty():
             return history.select(_KEY_COLUMNS).head(0).collect()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction
 
 from domain.errors import PermanentFailure, TransientFailure
 from storage.lake_files import COMMIT, Files
@@ -121,18 +122,65 @@ class Lake:
         Of two replacements of one month at once, for whomever, the later one is done again on what the earlier one left.
         Raises LostRace where that does not help either.
         """
-        rows = TABLES[name].conform(frame)
-        predicate = scope.predicate()
+        self.replace_parts(name, [frame], scope, lambda rows: None)
+
+    def replace_parts(
+        self, name: str, parts: Iterable[pl.DataFrame], scope: Scope, approve: Callable[[pl.LazyFrame], None]
+    ) -> None:
+        """`replace` with rows that come part by part and are never held at once, if the table is local and the scope is its whole
+        month. approve: is shown all rows before they are committed; what it raises leaves the table as it was."""
+        scope.predicate()  # refuses a scope without a month
+        conformed = (TABLES[name].conform(part) for part in parts)
+        files = Files(Path(self.path(name))) if self.is_local and self._is_alone(name, scope) else None
+        if files is None:
+            rows = pl.concat(conformed)
+            approve(rows.lazy())
+            self._replace(name, rows, scope)
+            return
+        self._made(name)
+        try:
+            actions = [each for part in conformed for each in files.write(part, TABLES[name].partition_by)]
+            approve(self._as_described(name, files))
+        except BaseException:
+            files.remove()
+            raise
+        if not self._committed(name, files, actions, scope):
+            self._replace(name, self._as_described(name, files).collect(), scope)
+
+    def _as_described(self, name: str, files: Files) -> pl.LazyFrame:
+        rows = files.scan()
+        return TABLES[name].empty().lazy() if rows is None else rows.select(list(TABLES[name].schema))
+
+    def _committed(self, name: str, files: Files, actions: list[AddAction], scope: Scope) -> bool:
+        """Whether the files now are the month; not if it has rows of others by now. Raises LostRace."""
         for _ in range(_ATTEMPTS):
             table = self._made(name)
-            marker = Transaction(f"replace:{scope.month}", table.version() + 1)
-            properties = CommitProperties(app_transactions=[marker])
+            if not self._is_alone(name, scope):
+                return False
+            partition = [("month", "=", scope.month)]
             try:
-                if self.is_local and self._is_alone(name, scope):
-                    partition = [("month", "=", scope.month)]
-                    self._commit(name, table, rows, "overwrite", properties, partition_filters=partition)
-                else:
-                    self._write_deltas_way(table, rows, "overwrite", properties, predicate=predicate)
+                self._commit(
+                    name,
+                    table,
+                    files,
+                    actions,
+                    "overwrite",
+                    _replacing(scope, table),
+                    partition_filters=partition,
+                )
+            except CommitFailedError:
+                continue
+            return True
+        raise LostRace(name)
+
+    def _replace(self, name: str, rows: pl.DataFrame, scope: Scope) -> None:
+        """By Delta's own writer, which leaves the other rows of the month as they are. Raises LostRace."""
+        for _ in range(_ATTEMPTS):
+            table = self._made(name)
+            try:
+                self._write_deltas_way(
+                    table, rows, "overwrite", _replacing(scope, table), predicate=scope.predicate()
+                )
             except CommitFailedError:
                 continue
             return
@@ -152,7 +200,9 @@ class Lake:
         committed since. Raises deltalake's CommitFailedError."""
         rows = TABLES[name].conform(frame)
         if self.is_local:
-            self._commit(name, table, rows, "append", properties)
+            files = Files(Path(self.path(name)))
+            actions = files.write(rows, TABLES[name].partition_by)
+            self._commit(name, table, files, actions, "append", properties)
         else:
             self._write_deltas_way(table, rows, "append", properties)
 
@@ -160,16 +210,16 @@ class Lake:
         self,
         name: str,
         table: DeltaTable,
-        rows: pl.DataFrame,
+        files: Files,
+        actions: list[AddAction],
         mode: str,
         properties: CommitProperties,
         partition_filters: list[tuple[str, str, Any]] | None = None,
     ) -> None:
-        """Rows as files of our own into a local table."""
-        files = Files(Path(self.path(name)))
+        """Files of our own into a local table."""
         properties.custom_metadata = {COMMIT: files.id}
         table.create_write_transaction(
-            files.write(rows, TABLES[name].partition_by),
+            actions,
             mode,
             table.schema(),
             partition_by=list(TABLES[name].partition_by),
@@ -231,6 +281,12 @@ class Lake:
             partition_by=table.metadata().partition_columns or None,
             commit_properties=properties,
         )
+
+
+def _replacing(scope: Scope, table: DeltaTable) -> CommitProperties:
+    """Of two commits that replace rows of one month after the same state, the later one fails."""
+    marker = Transaction(f"replace:{scope.month}", table.version() + 1)
+    return CommitProperties(app_transactions=[marker])
 
 
 def _complete(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:

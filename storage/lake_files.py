@@ -28,6 +28,7 @@ class Files:
 
     folder: Path
     id: str = field(default_factory=lambda: str(uuid4()))
+    _written: list[tuple[Path, dict[str, str]]] = field(default_factory=list)
 
     def write(self, frame: pl.DataFrame, partition_by: Sequence[str]) -> list[AddAction]:
         """One file for each partition, on disk for good; the actions that would add them. No rows: no files."""
@@ -40,6 +41,19 @@ class Files:
             self._write(part, dict(zip(partition_by, map(str, values), strict=True)))
             for values, part in parts.items()
         ]
+
+    def scan(self) -> pl.LazyFrame | None:
+        """The rows written so far, committed or not; None: there are none."""
+        scans = [
+            pl.scan_parquet(file).with_columns(pl.lit(value).alias(key) for key, value in partition.items())
+            for file, partition in self._written
+        ]
+        return pl.concat(scans) if scans else None
+
+    def remove(self) -> None:
+        """Remove what was written, if it is not to be committed after all."""
+        for file, _ in self._written:
+            file.unlink(missing_ok=True)
 
     def committed_after(self, version: int) -> int:
         """The version that committed these files, later than `version`; from now on it would outlive a power cut."""
@@ -57,6 +71,7 @@ class Files:
         frame.write_parquet(file, compression="snappy", mkdir=True)
         sync(file)
         sync(file.parent)
+        self._written.append((file, partition))
         return AddAction(
             path=name.as_posix(),
             size=file.stat().st_size,

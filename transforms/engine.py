@@ -5,12 +5,21 @@ Tests run the Polars way only; the other branches show what another engine has t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
 import polars as pl
 
 Events = nw.LazyFrame[Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A table that is worked out part by part, so that it need never be in memory as a whole."""
+
+    frames: Iterable[pl.DataFrame]
 
 
 def collected(events: Events) -> pl.DataFrame:

@@ -88,12 +88,12 @@ class Door:
     def read(self, area: Area) -> Any:
         """A dependency: a Call of someone who may read the area."""
 
-        def call(
+        async def call(
             request: Request,
             _token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
             x_tenant_id: TenantHeader = None,
         ) -> Call:
-            return Call(self, request, self.operators.admit(request.headers, area, change=False))
+            return Call(self, request, await self.operators.admit(request.headers, area, change=False))
 
         call.right = (area.value, False)  # type: ignore[attr-defined]  # read by the route, for the API reference
         return call
@@ -101,14 +101,15 @@ class Door:
     def write(self, area: Area) -> Any:
         """A dependency: a Call of someone who may change the area."""
 
-        def call(
+        async def call(
             request: Request,
             _token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
             x_tenant_id: TenantHeader = None,
             if_match: MatchHeader = None,
             idempotency_key: RepeatHeader = None,
         ) -> Call:
-            return Call(self, request, self.operators.admit(request.headers, area, change=True))
+            caller = await self.operators.admit(request.headers, area, change=True)
+            return Call(self, request, caller, changes_access=area in (Area.SETTINGS, Area.TENANTS))
 
         call.right = (area.value, True)  # type: ignore[attr-defined]
         return call
@@ -126,8 +127,9 @@ class Door:
 class Call:
     """One request of an admitted caller. tenant_id is empty in calls about tenants themselves."""
 
-    def __init__(self, door: Door, request: Request, caller: Caller) -> None:
+    def __init__(self, door: Door, request: Request, caller: Caller, *, changes_access: bool = False) -> None:
         self.door = door
+        self._changes_access = changes_access
         self.request = request
         self.tenant_id = caller.tenant_id
         address = request.client.host if request.client else None
@@ -188,6 +190,8 @@ class Call:
             else installation_tx(engine, self.actor) as tx
         ):
             yield tx
+        if self._changes_access:
+            self.door.operators.forget()
 
     def _repeat_key(self) -> str | None:
         key = self.request.headers.get("idempotency-key")

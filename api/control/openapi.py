@@ -135,6 +135,8 @@ def _describe(path: str, method: str, operation: dict[str, Any], schemas: dict[s
     right = operation.pop("x-right", None)
     if right is None:
         operation.pop("x-if-match", None)
+        if operation.get("parameters"):
+            operation["responses"].setdefault("400", {"$ref": "#/components/responses/400"})
         return
     operation["x-right"] = right
     operation["description"] = f"{operation.get('description', '')}\n\n{_who_may(right)}".strip()

@@ -60,7 +60,7 @@ def shown_page(page: Page, query: PageQuery) -> dict[str, Any]:
 
 def _whole(sent: Mapping[str, str], name: str, least: int, most: int, default: int) -> int:
     text = sent.get(name)
-    if text is None or text == "":
+    if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
         raise FieldProblem(name, f"{text[:80]!r} is not a whole number from {least} to {most}")

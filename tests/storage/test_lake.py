@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -211,3 +213,43 @@ def test_readers_of_delta_find_rows_and_bounds_as_the_log_tells_them(lake: Lake)
     assert told["num_records"].sum() == EVENTS.height
     assert told["max.raw_seq"].max() == EVENTS["raw_seq"].max()
     assert pl.DataFrame(table.to_pyarrow_table()).height == EVENTS.height
+
+
+def test_parts_replace_the_month_as_a_whole_does(lake: Lake) -> None:
+    lake.replace("billing_terms", month_of(("a", "9")), Scope("2023-11"))
+    seen: list[pl.DataFrame] = []
+    parts = (month_of(who) for who in (("a", "1"), ("b", "1")))
+    lake.replace_parts("billing_terms", parts, Scope("2023-11"), lambda all_: seen.append(all_.collect()))
+    assert rows(lake) == [("2023-11", "a", "1", "a1"), ("2023-11", "b", "1", "b1")]
+    assert seen[0].sort("line_id").equals(month_of(("a", "1"), ("b", "1")))
+
+
+def test_parts_for_some_tenants_leave_the_others_rows(lake: Lake) -> None:
+    lake.replace("billing_terms", month_of(("a", "1"), ("b", "1")), Scope("2023-11"))
+    parts = (month_of(who, mark="'") for who in (("a", "1"), ("a", "2")))
+    lake.replace_parts("billing_terms", parts, Scope("2023-11", tenants=("a",)), lambda all_: None)
+    assert {line for *_, line in rows(lake)} == {"a1'", "a2'", "b1"}
+
+
+def test_parts_that_are_not_approved_or_break_off_leave_the_table_and_no_file(lake: Lake) -> None:
+    lake.replace("billing_terms", month_of(("a", "1")), Scope("2023-11"))
+    folder = Path(lake.path("billing_terms"))
+    before = rows(lake), lake.version("billing_terms"), sorted(folder.rglob("*.parquet"))
+
+    def refuse(all_: pl.LazyFrame) -> None:
+        raise ValueError("no")
+
+    def breaking() -> Iterator[pl.DataFrame]:
+        yield month_of(("a", "2"))
+        raise ValueError("no")
+
+    for parts, approve in ((iter([month_of(("a", "2"))]), refuse), (breaking(), lambda all_: None)):
+        with pytest.raises(ValueError, match="no"):
+            lake.replace_parts("billing_terms", parts, Scope("2023-11"), approve)
+        assert (rows(lake), lake.version("billing_terms"), sorted(folder.rglob("*.parquet"))) == before
+
+
+def test_parts_of_no_rows_empty_the_month(lake: Lake) -> None:
+    lake.replace("billing_terms", month_of(("a", "1")), Scope("2023-11"))
+    lake.replace_parts("billing_terms", [BILLING_TERMS.empty()], Scope("2023-11"), lambda all_: None)
+    assert rows(lake) == []

@@ -10,6 +10,7 @@ import pytest
 from tests.transforms.billing_rows import MID_NOVEMBER, d, term, terms, tiers
 from tests.transforms.event_rows import event, metered_month, validated
 from transforms.frames import METERED_EVENTS
+from transforms.meter import meter_by_customers
 from transforms.s01_quota_check import quota_check
 from transforms.s03_aggregate import aggregate
 
@@ -70,3 +71,23 @@ def test_only_the_asked_months_events_are_read() -> None:
     line = term(rate=d(1))
     before = event(line, 5, MID_NOVEMBER - timedelta(days=31))
     assert metered_month(validated(before, event(line, 7)), terms(line))["quantity"].to_list() == [7]
+
+
+@pytest.mark.parametrize("most", [1, 70, 10_000])
+def test_some_customers_at_a_time_come_to_the_same_rows(most: int) -> None:
+    many = pl.concat(
+        EVENTS.with_columns(
+            tenant_id=pl.lit(tenant),
+            customer_id=pl.col("customer_id") + customer,
+            raw_seq=pl.col("raw_seq") + n * 1000,
+        )
+        for n, (tenant, customer) in enumerate([("acme", ""), ("acme", "-2"), ("other", ""), ("other", "-3")])
+    )
+    parts = list(
+        meter_by_customers(validated_events=many.lazy(), terms=FROZEN, month="2023-11", most=most).frames
+    )
+    whole = metered_month(many, FROZEN)
+    order = ["raw_seq"]
+    assert pl.concat(parts).sort(order).equals(whole.sort(order))
+    customers = many.select("tenant_id", "customer_id").n_unique()
+    assert len(parts) == {1: customers, 70: 6, 10_000: 1}[most]
