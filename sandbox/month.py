@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from graphlib import TopologicalSorter
 from importlib import import_module
 from inspect import signature
@@ -21,6 +21,7 @@ from expectations.catalogue import suite_of
 from expectations.suite import Facts, find_facts
 from sandbox.ground import Ground
 from storage.lake import Scope
+from transforms.engine import Parts
 from transforms.frames import TABLES
 
 EVENT_TABLES = ("raw_events", "validated_events", "quarantined_events")
@@ -52,14 +53,19 @@ def bill(ground: Ground, month: str, tenants: tuple[str, ...], customers: tuple[
         return ground.lake.scan(name, replace(scope, month=None) if name in EVENT_TABLES else scope)
 
     for name in _order():
-        frame = TABLES[name].conform(_made(name, ground, scope, table))
-        judge(name, frame.lazy(), {other: table(other) for other in suite_of(name).related})
+        related = {other: table(other) for other in suite_of(name).related}
+        rows = _made(name, ground, scope, table)
+        if isinstance(rows, Parts):
+            ground.lake.replace_parts(name, rows.frames, scope, partial(judge, name, related=related))
+            continue
+        frame = TABLES[name].conform(rows)
+        judge(name, frame.lazy(), related=related)
         ground.lake.replace(name, frame, scope)
         made[name] = frame
     return scope
 
 
-def judge(name: str, frame: pl.LazyFrame, related: Mapping[str, pl.LazyFrame]) -> None:
+def judge(name: str, frame: pl.LazyFrame, *, related: Mapping[str, pl.LazyFrame]) -> None:
     """Put a table before its suite. Raises GateClosed."""
     facts = find_facts(suite_of(name), frame, related)
     if any(fact.violations for fact in facts.facts):
@@ -78,7 +84,7 @@ class _Run:
 
 
 @cache
-def _bodies() -> dict[str, Callable[..., pl.DataFrame]]:
+def _bodies() -> dict[str, Callable[..., pl.DataFrame | Parts]]:
     """The function each billing asset is made of, by its table's name."""
     names = (name for name in TABLES if name not in EVENT_TABLES)
     return {name: getattr(import_module(f"assets.{name}"), name).op.compute_fn.decorated_fn for name in names}
@@ -90,7 +96,9 @@ def _order() -> tuple[str, ...]:
     return tuple(TopologicalSorter(needs).static_order())
 
 
-def _made(name: str, ground: Ground, scope: Scope, table: Callable[[str], pl.LazyFrame]) -> pl.DataFrame:
+def _made(
+    name: str, ground: Ground, scope: Scope, table: Callable[[str], pl.LazyFrame]
+) -> pl.DataFrame | Parts:
     body = _bodies()[name]
     given: dict[str, Any] = {
         "context": _Run(str(scope.month)),

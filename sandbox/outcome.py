@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from sqlalchemy import select
@@ -27,9 +27,6 @@ from storage.tables.receivables import CreditNoteRow
 from storage.tables.taxes import InvoiceTaxRow
 from storage.tables.wallet_grants import AlertRow, WalletGrantRow
 from transforms.frames import TABLES
-
-if TYPE_CHECKING:
-    from sandbox.scenario import Scenario
 
 _HEADER = {
     "customer_id": "customer", "month": "month", "number": "number", "status": "status", "kind": "kind", "currency": "currency",
@@ -68,8 +65,8 @@ class Outcome:
         return {"met": self.met, "unmet": unmet, **self.data}
 
 
-def tell(world: World, scenario: Scenario | None, story: list[dict[str, Any]]) -> dict[str, Any]:
-    """All there is to tell of the world as it is now. scenario None: in its midst, so without every stage's rows."""
+def tell(world: World, story: list[dict[str, Any]], *, stages: bool = False) -> dict[str, Any]:
+    """All there is to tell of the world as it is now. stages: with the rows of every stage."""
     lake = world.ground.lake
     with session_scope(world.ground.database) as session:
         told = {
@@ -86,10 +83,10 @@ def tell(world: World, scenario: Scenario | None, story: list[dict[str, Any]]) -
     told["story"] = story
     if len(world.tenants) > 1:
         told["tenants"] = {tenant: {"events": _events(lake, tenant)} for tenant in world.tenants}
-    if scenario is None:
-        return told
-    stages = {name: _frame(lake, name) for name in TABLES if name not in (*EVENT_TABLES, "metered_events")}
-    return {"scenario": scenario.name, "file": scenario.source, **told, "stages": stages}
+    if stages:
+        names = (name for name in TABLES if name not in (*EVENT_TABLES, "metered_events"))
+        told["stages"] = {name: _frame(lake, name) for name in names}
+    return told
 
 
 def _events(lake: Lake, tenant: str | None) -> dict[str, Any]:

@@ -30,15 +30,16 @@ from storage.services.wallet_upkeep import keep_wallets
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def run(scenario: Scenario | Path, server: str) -> Outcome:
+def run(scenario: Scenario | Path, server: str, *, stages: bool = True) -> Outcome:
     """Play a scenario in a scratch database of this PostgreSQL (a URL), which is gone afterwards; what came of it, and whether that
-    was expected. Raises BadScenario, UnreadableCatalog."""
+    was expected. stages: tell the rows of every stage too; where they are expected, they are told anyway. Raises BadScenario,
+    UnreadableCatalog."""
     played = load(scenario) if isinstance(scenario, Path) else scenario
     with ground(server) as scratch:
-        return play(played, scratch)
+        return play(played, scratch, stages=stages)
 
 
-def play(scenario: Scenario, on: Ground) -> Outcome:
+def play(scenario: Scenario, on: Ground, *, stages: bool = True) -> Outcome:
     """The same on a ground that is there, and fresh."""
     tenants = {catalog.tenant.id: written for written, catalog in scenario.catalogs}
     world = World(on, Post(on.lake, scenario.batch), scenario.start, tenants)
@@ -60,7 +61,8 @@ def play(scenario: Scenario, on: Ground) -> Outcome:
         raise BadScenario(scenario.source, [problem]) from None
     except CatalogRefused as refused:
         raise BadScenario(scenario.source, list(refused.problems)) from None
-    told = tell(world, scenario, story)
+    head = {"scenario": scenario.name, "file": scenario.source}
+    told = head | tell(world, story, stages=stages or "stages" in (scenario.expect or {}))
     if scenario.expect is not None and not unmet:
         unmet += compare(scenario.expect, told, "expect")
     return Outcome(told, tuple(unmet))
@@ -92,7 +94,7 @@ def _step(world: World, step: Step, story: list[dict[str, Any]], unmet: list[Unm
         unmet.append(Unmet(f"{step.path}.{step.kind}", step.fails or "done", came))
         return False
     if step.expect is not None:
-        unmet += compare(step.expect, tell(world, None, story), f"{step.path}.expect")
+        unmet += compare(step.expect, tell(world, story), f"{step.path}.expect")
     return True
 
 

@@ -101,7 +101,7 @@ class Post:
         since = pl.col("raw_seq") > seen
         new = {name: self._lake.scan(name).filter(since) for name in EVENT_TABLES}
         for name, frame in new.items():
-            judge(name, frame, new)
+            judge(name, frame, related=new)
         return rows.height
 
 
