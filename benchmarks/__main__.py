@@ -13,6 +13,7 @@ from rich.markdown import Markdown
 from benchmarks import control as control_load
 from benchmarks import edge as edge_load
 from benchmarks import machine, pipeline, report, start
+from benchmarks import sandbox as sandbox_play
 
 app = typer.Typer(
     add_completion=False, help="Measure; each part replaces its section of benchmarks/README.md."
@@ -28,6 +29,7 @@ def everything(ctx: typer.Context) -> None:
         starting(5)
         edge(5)
         control(3)
+        sandbox(5)
         raw_to_invoices(5)
 
 
@@ -73,6 +75,13 @@ def control(
     if files:
         found += "\n" + report.figures(control_load.measure_files(repeats, 10_000, out.print), " s")
     _publish("control", head + found)
+
+
+@app.command()
+def sandbox(repeats: Repeats = 5) -> None:
+    """A scenario of a million events through all ten stages."""
+    head = report.heading(machine.describe(), machine.busy(), repeats)
+    _publish("sandbox", head + report.figures(sandbox_play.measure(repeats, out.print), " s"))
 
 
 @app.command("start")

@@ -141,6 +141,20 @@ def key_digest(tenant_id: str, idempotency_key: str) -> bytes:
     return blake2b(f"{tenant_id}\0{idempotency_key}".encode(), digest_size=16).digest()
 
 
+def said_hash(
+    customer_id: str | None, unit: str | None, quantity: str, moment: str = "", extras: str = ""
+) -> int:
+    """Signed 64 bits over what an event says. quantity: as `plain` writes it. moment: epoch microseconds as sent, empty where the
+    receipt's time stands in. extras: all other fields as `canonical` writes them, empty without any."""
+    said = f"{customer_id}\0{unit}\0{quantity}\0{moment}\0{extras}"
+    return int.from_bytes(blake2b(said.encode(), digest_size=16).digest()[:8], "big", signed=True)
+
+
+def canonical(fields: Mapping[str, Any]) -> str:
+    """Fields of an event as text that does not depend on their order."""
+    return _CANONICAL.encode(fields)
+
+
 def _find(sent: Mapping[str, Any], names: tuple[str, ...], used: list[str]) -> object:
     for name in names:
         value = sent.get(name)
@@ -284,9 +298,8 @@ def _payload_hash(event: UsageEvent, sent: Mapping[str, Any], used: list[str], t
     extras = ""
     if len(sent) > len(used):
         others = {name: value for name, value in sent.items() if name not in used}
-        extras = _CANONICAL.encode(others)
-    said = f"{event.customer_id}\0{event.unit}\0{plain(event.quantity)}\0{moment}\0{extras}"
-    return int.from_bytes(blake2b(said.encode(), digest_size=16).digest()[:8], "big", signed=True)
+        extras = canonical(others)
+    return said_hash(event.customer_id, event.unit, plain(event.quantity), moment, extras)
 
 
 def _shown(value: object) -> str:

@@ -20,6 +20,7 @@ COMMAND_FILES = (
     "credit_notes",
     "replay",
     "evidence",
+    "sandbox",
     "dlq",
     "events",
     "sql",

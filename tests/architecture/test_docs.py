@@ -41,7 +41,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_files_named_in_pages_exist(page: Path) -> None:
     named = re.findall(
-        r"`((?:transforms|domain|storage|stack|expectations|orchestration|api|tools|examples)/[\w/.-]+)`",
+        r"`((?:transforms|domain|storage|stack|sandbox|expectations|orchestration|api|tools|examples)/[\w/.-]+)`",
         page.read_text("utf-8"),
     )
     assert [path for path in named if not (ROOT / path).exists()] == []

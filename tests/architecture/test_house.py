@@ -20,6 +20,7 @@ SOURCES = (
     "expectations",
     "orchestration",
     "providers",
+    "sandbox",
     "stack",
     "storage",
     "transforms",

@@ -1,0 +1,56 @@
+"""Claims of the scenarios that ship: each one's expectations, worked out by hand on top of its file, are met."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema.validators
+import pytest
+
+from sandbox.play import run
+from sandbox.schema import scenario_schema
+from storage.catalog_file import load_document
+from tools import sandbox_schema
+
+LIBRARY = sorted((Path(__file__).parents[2] / "examples" / "sandbox").glob("*.yaml"))
+LARGE = {"a-million-events"}
+
+
+def marked(file: Path) -> object:
+    return pytest.param(file, id=file.stem, marks=[pytest.mark.slow] if file.stem in LARGE else [])
+
+
+@pytest.mark.parametrize("file", map(marked, LIBRARY))
+def test_a_scenario_comes_to_what_the_hand_computed(file: Path, server: str) -> None:
+    outcome = run(file, server, stages=False)
+    assert [str(each) for each in outcome.unmet] == []
+
+
+def test_the_library_is_large_and_every_scenario_expects_something_and_says_why() -> None:
+    assert len(LIBRARY) >= 30
+    for file in LIBRARY:
+        assert file.read_text(encoding="utf-8").startswith("# "), file.name
+        assert load_document(file)["expect"], file.name
+
+
+def test_every_scenario_is_as_the_schema_says() -> None:
+    usual = jsonschema.Draft202012Validator
+    check = jsonschema.validators.extend(usual, type_checker=_numbers())(scenario_schema())
+    for file in LIBRARY:
+        assert [
+            f"{file.name}: {e.json_path} {e.message[:200]}" for e in check.iter_errors(load_document(file))
+        ] == []
+
+
+def _numbers() -> jsonschema.TypeChecker:
+    """YAML's numbers are read as exact decimals."""
+    from decimal import Decimal
+
+    usual = jsonschema.Draft202012Validator.TYPE_CHECKER
+    return usual.redefine(
+        "number", lambda _, value: isinstance(value, int | Decimal) and not isinstance(value, bool)
+    )
+
+
+def test_schema_and_page_are_those_made_from_the_code() -> None:
+    assert sandbox_schema.main(["--check"]) == 0, "run `python -m tools.sandbox_schema`"
