@@ -26,7 +26,7 @@ from assets.wallet_balances import wallet_balances
 from orchestration.checks import CHECKS
 from orchestration.io_manager import LakeTables
 from orchestration.jobs import JOBS
-from orchestration.resources import resources
+from orchestration.resources import ClaimFactory, resources
 from orchestration.schedules import SCHEDULES
 from orchestration.sensors import SENSORS
 
@@ -41,7 +41,9 @@ ASSETS = [
 def definitions(given: dict[str, object] | None = None) -> dg.Definitions:
     """Assets, checks, jobs, schedules and sensors over these resources (by default, those of the environment)."""
     made = given or resources()
-    tables = LakeTables(lake=made["lake"], scope=made["scope"], docs=made["docs"])  # type: ignore[arg-type]
+    claim = ClaimFactory(database=made["database"])  # type: ignore[arg-type]
+    made = {**made, "claim": claim}
+    tables = LakeTables(lake=made["lake"], scope=made["scope"], docs=made["docs"], claim=claim)  # type: ignore[arg-type]
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,

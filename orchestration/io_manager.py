@@ -11,6 +11,7 @@ from domain.errors import PermanentFailure
 from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
 from expectations.gate import Verdict, run_gate
+from storage.bill_claims import BillClaim
 from storage.lake import Lake, Scope
 from transforms.frames import TABLES
 from transforms.table import AMOUNT
@@ -30,15 +31,18 @@ class GateClosed(PermanentFailure):
 
 
 class LakeTables(dg.ConfigurableIOManager):
-    """Delta tables by asset name; a run reads and replaces its month and scope, and nothing else."""
+    """Delta tables by asset name; a run reads and replaces its month and scope, and nothing else. The first table it writes takes
+    the month for it: of two runs at once one goes on."""
 
     lake: dg.ResourceDependency[Lake]
     scope: dg.ResourceDependency[Scope]
     docs: dg.ResourceDependency[DataDocs]
+    claim: dg.ResourceDependency[BillClaim]
 
     def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame) -> None:
         name = context.asset_key.path[-1]
         scope = self.scope.of(context.partition_key)
+        self.claim.hold(scope)
         frame = TABLES[name].conform(obj)
         verdict = self._judge(name, frame, scope, context.run_id)
         self.lake.replace(name, frame, scope)
