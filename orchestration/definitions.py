@@ -7,6 +7,7 @@ from assets.allowances import allowances
 from assets.billing_terms import billing_terms
 from assets.committed_lines import committed_lines
 from assets.discounted_lines import discounted_lines
+from assets.dry_run import dry_run
 from assets.gated_events import gated_events
 from assets.invoice_lines import invoice_lines
 from assets.invoice_taxes import invoice_taxes
@@ -34,7 +35,7 @@ ASSETS = [
     raw_events, gated_events, billing_terms, metered_events, quota_checks, rollovers, usage_aggregates, allowances,
     rated_lines, committed_lines, discounted_lines, taxed_lines, routed_lines, settlements, invoices, invoice_lines,
     invoice_taxes,
-    access_snapshot, wallet_balances, replay, reconciliation,
+    access_snapshot, wallet_balances, replay, dry_run, reconciliation,
 ]  # fmt: skip
 
 

@@ -1,7 +1,10 @@
 """How frames get into the lake and back. Put here: the one IO manager. Keep out: what the tables mean.
 
-Before a table is written it passes its gate: a frame that breaks its suite is never stored.
+Before a table is written it passes its gate: a frame that breaks its suite is never stored. Where the rows of some customers
+break it, these are held, and what is stored passes.
 """
+
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -14,6 +17,7 @@ from expectations.gate import Verdict, run_gate
 from storage.bill_claims import BillClaim
 from storage.lake import Lake, Scope
 from transforms.frames import TABLES
+from transforms.held_by_gate import at_fault, held
 from transforms.table import AMOUNT
 
 
@@ -43,8 +47,7 @@ class LakeTables(dg.ConfigurableIOManager):
         name = context.asset_key.path[-1]
         scope = self.scope.of(context.partition_key)
         self.claim.hold(scope)
-        frame = TABLES[name].conform(obj)
-        verdict = self._judge(name, frame, scope, context.run_id)
+        frame, verdict, metadata = self._passed(name, TABLES[name].conform(obj), scope, context.run_id)
         self.lake.replace(name, frame, scope)
         context.add_output_metadata(
             {
@@ -52,6 +55,7 @@ class LakeTables(dg.ConfigurableIOManager):
                 "table_version": self.lake.version(name),
                 **money_sums(frame),
                 **verdict_metadata(verdict, self.docs),
+                **metadata,
             }
         )
 
@@ -61,17 +65,33 @@ class LakeTables(dg.ConfigurableIOManager):
         frame = self.lake.scan(name, self.scope.of(month) if month else self.scope)
         return frame if context.dagster_type.typing_type is pl.LazyFrame else frame.collect()
 
+    def _passed(
+        self, name: str, frame: pl.DataFrame, scope: Scope, run: str
+    ) -> tuple[pl.DataFrame, Verdict, dict[str, Any]]:
+        """The frame as it passes its gate, the verdict, and whom the gate held: where the rows of some customers break it, these are
+        held by name and the others go on. Fails where that does not help."""
+        verdict = self._judge(name, frame, scope, run)
+        if verdict.passed:
+            return frame, verdict, {}
+        people = at_fault(name, frame, [(fact.doc, fact.failing) for fact in verdict.failed])
+        if people is not None:
+            others = TABLES[name].conform(held(name, frame, people))
+            second = self._judge(name, others, scope, f"{run}.held")
+            if second.passed:
+                said = verdict_metadata(verdict, self.docs)
+                names = ", ".join(f"{tenant}/{who}" for tenant, who, _ in people.iter_rows())
+                told = {"held_by_gate": names, "held_rows": said["failing_rows"], "held_page": said["data_docs"]}
+                return others, second, told
+        raise dg.Failure(
+            description=str(GateClosed(verdict)),
+            metadata=verdict_metadata(verdict, self.docs),
+            allow_retries=False,
+        ) from GateClosed(verdict)
+
     def _judge(self, name: str, frame: pl.DataFrame, scope: Scope, run: str) -> Verdict:
         suite = suite_of(name)
         related = {other: self.lake.scan(other, scope) for other in suite.related}
-        verdict = run_gate(suite, frame.lazy(), related, docs=self.docs.path, run=run)
-        if not verdict.passed:
-            raise dg.Failure(
-                description=str(GateClosed(verdict)),
-                metadata=verdict_metadata(verdict, self.docs),
-                allow_retries=False,
-            ) from GateClosed(verdict)
-        return verdict
+        return run_gate(suite, frame.lazy(), related, docs=self.docs.path, run=run)
 
 
 def money_sums(frame: pl.DataFrame) -> dict[str, str]:

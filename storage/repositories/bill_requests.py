@@ -54,6 +54,16 @@ class BillRunNotStartable(Conflict):
         )
 
 
+class NoResult(NotFound):
+    """Only a TEST run that has ended has a result."""
+
+    code = "BILL_RUN_HAS_NO_RESULT"
+
+    def __init__(self, request_id: str, environment: str, status: str) -> None:
+        why = "look at its invoices" if environment == LIVE else f"it is {status}"
+        super().__init__(f"bill run {request_id!r} is {environment} and has no result to show: {why}")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Whom a run is for: `scope` ALL, CUSTOMER, SUBSCRIPTION or OFFERING, the ids asked for, and the customers these come to."""

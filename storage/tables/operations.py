@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables.base import Base, CreatedAt, Id, TenantId
@@ -51,7 +52,7 @@ class BillRequestRow(Base):
     customers_processed: Mapped[int]
     progress: Mapped[int] = mapped_column(server_default="0")
     failures: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
-    result: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[CreatedAt]
     queued_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]

@@ -312,12 +312,34 @@ class InvoiceWithLines(Invoice):
     taxes: list[InvoiceTax]
 
 
+class BillRunFailure(Shown):
+    """A customer a run could not bill, and why."""
+
+    customer_id: str
+    reason: str = Field(examples=["NO_PRICE: unit calls used by customer cus_1 is not priced by plan pro v1"])
+
+
+class DryRun(Shown):
+    """What a TEST run came to. Nothing of it was posted."""
+
+    month: str = Field(examples=["2026-01"])
+    environment: str = Field(examples=["TEST"])
+    invoices: list[Object]
+    held: list[Object]
+    totals: list[Object]
+    rows: dict[str, int]
+    gates: list[Object]
+
+
 class BillRun(Shown):
     """A run that bills a month; it has ended with COMPLETED, FAILED or PARTIALLY_FAILED."""
 
     id: str
     status: str = Field(examples=["QUEUED"])
     month: str = Field(examples=["2026-01"])
+    environment: str = Field(examples=["LIVE"])
+    target_scope: str = Field(examples=["ALL"])
+    target_ids: list[str]
     customer_ids: list[str]
     invoices_generated: int
     customers_processed: int
@@ -325,4 +347,5 @@ class BillRun(Shown):
     duration_ms: int | None
     started_at: Instant | None
     completed_at: Instant | None
+    failures: list[BillRunFailure]
     error: str | None
