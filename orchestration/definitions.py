@@ -25,6 +25,7 @@ from assets.taxed_lines import taxed_lines
 from assets.usage_aggregates import usage_aggregates
 from assets.wallet_balances import wallet_balances
 from orchestration.checks import CHECKS
+from orchestration.finance import FINANCE_JOBS
 from orchestration.io_manager import LakeTables
 from orchestration.jobs import JOBS
 from orchestration.resources import ClaimFactory, resources
@@ -48,7 +49,7 @@ def definitions(given: dict[str, object] | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=JOBS,
+        jobs=[*JOBS, *FINANCE_JOBS],
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources={**made, "io_manager": tables},

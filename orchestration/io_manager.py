@@ -80,7 +80,11 @@ class LakeTables(dg.ConfigurableIOManager):
             if second.passed:
                 said = verdict_metadata(verdict, self.docs)
                 names = ", ".join(f"{tenant}/{who}" for tenant, who, _ in people.iter_rows())
-                told = {"held_by_gate": names, "held_rows": said["failing_rows"], "held_page": said["data_docs"]}
+                told = {
+                    "held_by_gate": names,
+                    "held_rows": said["failing_rows"],
+                    "held_page": said["data_docs"],
+                }
                 return others, second, told
         raise dg.Failure(
             description=str(GateClosed(verdict)),

@@ -93,7 +93,9 @@ def _outcome_of(session: Session, lake: Lake, row: BillRequestRow) -> dict[str, 
         invoiced, customers = invoices.height, set(invoices["customer_id"])
         failures = held(lake.scan("routed_lines", scope).collect())
         if row.auto_finalize:
-            failures += issue_drafts(session, Drafts(row.tenant_id, row.month, row.customers), row.requested_by)[1]
+            failures += issue_drafts(
+                session, Drafts(row.tenant_id, row.month, row.customers), row.requested_by
+            )[1]
     known = [{"customerId": each["customerId"], "reason": each["reason"]} for each in failures]
     names = {each["customerId"] for each in known}
     return {

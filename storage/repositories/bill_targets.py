@@ -39,9 +39,7 @@ def _customers(session: Session, tenant_id: str, scope: str, ids: Sequence[str])
     row, phase = SubscriptionRow, SubscriptionPhaseRow
     of_ids: ColumnElement[bool] = row.id.in_(ids)
     if scope == "OFFERING":
-        held = select(phase.subscription_id).where(
-            phase.tenant_id == tenant_id, phase.offering_id.in_(ids)
-        )
+        held = select(phase.subscription_id).where(phase.tenant_id == tenant_id, phase.offering_id.in_(ids))
         of_ids = or_(row.offering_id.in_(ids), row.id.in_(held))
     query = select(row.customer_id).where(row.tenant_id == tenant_id, of_ids).distinct()
     return list(session.scalars(query.order_by(row.customer_id)))

@@ -144,8 +144,12 @@ def test_rows_of_one_customer_that_break_a_gate_hold_that_customer_only(
         frame = good(**tables)
         bobs = (pl.col("customer_id") == "bob") & (pl.col("tenant_id") == "acme")
         if stage == "committed_lines":
-            return frame.with_columns(commit_adjustment=pl.when(bobs).then(None).otherwise("commit_adjustment"))
-        return frame.with_columns(pl.when(bobs).then(pl.col(column) + Decimal(wrong)).otherwise(column).alias(column))
+            return frame.with_columns(
+                commit_adjustment=pl.when(bobs).then(None).otherwise("commit_adjustment")
+            )
+        return frame.with_columns(
+            pl.when(bobs).then(pl.col(column) + Decimal(wrong)).otherwise(column).alias(column)
+        )
 
     before = invoices(billed)
     monkeypatch.setattr(module, rule, spoilt)
