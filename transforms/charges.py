@@ -125,7 +125,7 @@ def event_charge(quantity: nw.Expr) -> nw.Expr:
     sized = nw.when(quantity < 0).then(-quantity).otherwise(quantity)
     rough = sized.cast(nw.Float64) * nw.col("rate").cast(nw.Float64)
     fitting = nw.when(rough < ROUGHLY_ALL).then(sized)
-    own = fitting * nw.col("rate").cast(_EXACT) + fee.fill_null(Decimal(0)).cast(_EXACT)
+    own: nw.Expr = fitting * nw.col("rate").cast(_EXACT) + fee.fill_null(Decimal(0)).cast(_EXACT)
     own = nw.when(own < least).then(least.cast(_EXACT)).otherwise(own)
     own = nw.when((own > greatest) | (rough >= ROUGHLY_ALL)).then(greatest.cast(_EXACT)).otherwise(own)
     applies = (nw.col("model") == "PERCENTAGE") & ~(fee.is_null() & least.is_null() & greatest.is_null())

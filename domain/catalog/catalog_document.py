@@ -22,6 +22,7 @@ from domain.organization import OrganizationSettings, written_settings
 from domain.people import Accessor, Team, written_accessor, written_team
 from domain.quantity import plain
 from domain.subscription import Subscription
+from domain.usage_limits import written_limits
 from domain.webhook_source import written_source
 
 _UNSAID_OF_A_PRICE = {"includedFree": "0", "billingTiming": "ARREARS", "ovBehavior": "CHARGE"}
@@ -181,6 +182,7 @@ def _subscription(subscription: Subscription, issuer: str | None) -> dict[str, A
         "trialEndsAt": ends and ends.isoformat(),
         "autoConvertPaid": subscription.auto_convert,
         "billingEntityId": subscription.billing_entity,
+        "usageLimits": written_limits(subscription.usage_limits),
     }
     usual = {
         "billingAnchorDay": subscription.start_date.day,

@@ -14,6 +14,7 @@ from domain.catalog.offerings import Escrow, escrow_of
 from domain.period import Schedule
 from domain.phases import Phase, Stretch, granted, stretches, timeline
 from domain.terms import Contract, PlanTerms, free_terms, unbillable_terms
+from domain.usage_limits import stored_limits
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.subscriptions import Subscriptions, agreement_of
 from storage.tables.catalog import OfferingRow
@@ -118,6 +119,7 @@ class _Making:
             earlier_ends=earlier,
             opens=opens,
             escrow=self._escrows.get(stretch.offering),
+            limits=stored_limits(row.usage_limits),
         )
 
     def _terms(self, stretch: Stretch) -> PlanTerms:

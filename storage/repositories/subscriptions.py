@@ -14,6 +14,7 @@ from domain.errors import NotFound
 from domain.phases import Agreement, Phase, PlannedChange, beginning
 from domain.subscription import Subscription
 from domain.subscription_states import TERMINAL, State
+from domain.usage_limits import stored_limits, written_limits
 from storage.repositories.among import among
 from storage.tables.subscriptions import SubscriptionPhaseRow, SubscriptionRow
 
@@ -106,13 +107,14 @@ class Subscriptions:
         return {row.id: (row.plan_id, row.plan_version) for row in self.rows()}
 
     def change_end(self, subscription: Subscription, time_zone: str) -> None:
-        """Set when it ends; all else of a running subscription stays as agreed."""
+        """Set when it ends, and its limits on usage; all else of a running subscription stays as agreed."""
         self._session.execute(
             update(SubscriptionRow)
             .where(SubscriptionRow.tenant_id == self._tenant_id, SubscriptionRow.id == subscription.id)
             .values(
                 end_date=subscription.end_date,
                 ends_at=subscription.ends_at(time_zone),
+                usage_limits=written_limits(subscription.usage_limits),
                 revision=SubscriptionRow.revision + 1,
             )
         )
@@ -195,6 +197,7 @@ class Subscriptions:
             "time_zone": new.time_zone,
             "trial_ends_at": agreement.trial_ends_at,
             "auto_convert": agreement.auto_convert,
+            "usage_limits": written_limits(subscription.usage_limits),
         }
 
     def _phase_values(
@@ -253,6 +256,7 @@ def subscription_of(row: SubscriptionRow) -> Subscription:
         trial_ends_at=row.trial_ends_at,
         auto_convert=row.auto_convert,
         billing_entity=row.billing_entity_id,
+        usage_limits=stored_limits(row.usage_limits),
     )
 
 

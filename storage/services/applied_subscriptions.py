@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from domain.catalog.catalog import Catalog
 from domain.catalog.fields import CatalogRefused, FieldProblem
 from domain.subscription import Subscription
+from domain.usage_limits import require_priced
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.customers import Customers
 from storage.repositories.subscriptions import Subscriptions
@@ -59,6 +60,7 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
         version = version_of(offering.plan, each.starts_at(time_zone))
         units = units_of(offering.plan, version)
         try:
+            require_priced(each.usage_limits, units, f"{places[key]}.usageLimits")
             if issuer not in issuers:
                 raise FieldProblem(
                     f"{places[key]}.billingEntityId", f"{issuer!r} is no billing entity of this tenant"
@@ -83,12 +85,21 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
 
 
 def change_ends(session: Session, asked: Catalog, changed: Collection[str]) -> None:
-    """Let these subscriptions end when the file says."""
+    """Let these subscriptions end when the file says, with the limits it gives them. Raises CatalogRefused."""
     if not changed:
         return
     repository = Subscriptions(session, asked.tenant.id)
     time_zones = {row.id: row.time_zone for row in repository.rows()}
+    pins = repository.pinned()
+    places = {key: place for place, key in enumerate(asked.subscriptions)}
     for key in changed:
+        try:
+            units = terms_of(session, asked.tenant.id, *pins[key]).units
+            require_priced(
+                asked.subscriptions[key].usage_limits, units, f"subscriptions[{places[key]}].usageLimits"
+            )
+        except FieldProblem as problem:
+            raise CatalogRefused([problem]) from None
         repository.change_end(asked.subscriptions[key], time_zones[key])
 
 

@@ -16,6 +16,14 @@ class ScheduledChange(Shown):
     reason: str | None
 
 
+class UsageLimit(Shown):
+    """What one subscription may use of a unit in a period."""
+
+    unit: str
+    limit: Exact
+    ov_behavior: str = Field(examples=["BLOCK"])
+
+
 class Subscription(Shown):
     """A subscription as it stands."""
 
@@ -38,6 +46,7 @@ class Subscription(Shown):
     auto_convert_paid: bool
     current_period_start: Instant | None
     current_period_end: Instant | None
+    usage_limits: list[UsageLimit]
     cancel_at: Instant | None
     cancel_reason: str | None
     scheduled_change: ScheduledChange | None

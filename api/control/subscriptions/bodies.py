@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from api.control.bodies import Body
+
+
+LIMITS = (
+    "How much of a unit may be used in a period, in place of what the plan says; ovBehavior beyond it: BLOCK (the usual), "
+    "CHARGE or IGNORE."
+)
+LIMITED: list[dict[str, Any]] = [{"unit": "api_calls", "limit": 10000, "ovBehavior": "BLOCK"}]
 
 
 class NewSubscription(Body):
@@ -39,6 +46,13 @@ class NewSubscription(Body):
     auto_convert_paid: bool | None = Field(None, description="After the trial: billed (true) or paused.")
     billing_anchor_day: int | None = Field(None, description="Day of the month periods begin on, 1 to 31.")
     billing_entity_id: str | None = Field(None, description="Who issues its invoices; the tenant's default.")
+    usage_limits: list[dict[str, Any]] | None = Field(None, description=LIMITS, examples=[LIMITED])
+
+
+class UsageLimits(Body):
+    """All limits of the subscription."""
+
+    usage_limits: list[dict[str, Any]] = Field(description=LIMITS, examples=[LIMITED])
 
 
 class Reason(Body):
