@@ -1,6 +1,4 @@
-"""A trial bill with what its gates say. Put here: judging tables that are never written. Keep out: working them out (storage)."""
-
-from __future__ import annotations
+"""A dry run with what its gates say. Put here: judging tables that are never written. Keep out: working them out (storage)."""
 
 from collections.abc import Mapping
 from typing import Any

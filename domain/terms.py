@@ -254,6 +254,8 @@ def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str
     name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
     if item["kind"] == "COMMITMENT":
         name = f"{name}:{item['model']}"
+    if item["unit"] is None and item["plan"] != contract.terms.plan:
+        name = f"{name}+{item['plan']}"
     if item["dimension_value"] is not None:
         name = f"{name}={item['dimension_value']}"
     if any(end > period.start for end in contract.earlier_ends):

@@ -61,7 +61,7 @@ def dry_run_page(told: Mapping[str, Any]) -> str:
         {"customerId": each["customerId"], **line} for each in told["invoices"] for line in each["lineItems"]
     ]
     return page(
-        f"Trial bill of {told['month']}",
+        f"Dry run of {told['month']}",
         "Nothing of this was posted.",
         ("Totals", table(told["totals"])),
         ("Not billed", table(told["held"])),

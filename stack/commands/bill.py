@@ -41,7 +41,7 @@ def bill(
 
     Billing a month again gives the same invoices with the same numbers. Invoices that were issued are never changed.
 
-    With --test it is a trial of what lies in the lake now: also of a month that still runs.
+    With --test it is a dry run over what lies in the lake now: also of a month that still runs.
 
     Example: aforo bill 2026-03 --tenant acme --customer cust_1
     """
@@ -67,7 +67,7 @@ def _show_dry_run(told: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         emit(told)
         return
-    table = Table(title=f"Trial bill of {told['month']}, nothing is posted")
+    table = Table(title=f"Dry run of {told['month']}, nothing is posted")
     table.add_column("customer")
     for name in ("lines", "subtotal", "discount", "tax", "total", "wallet", "due"):
         table.add_column(name, justify="right", no_wrap=True)

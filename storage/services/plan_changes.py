@@ -19,7 +19,7 @@ from domain.plan_change import IMMEDIATE, PERIOD_END, Preview, Side, Situation, 
 from domain.subscription_states import BILLED, CHANGEABLE, MIGRATABLE, State, require_one_of
 from storage.bill_claims import is_billed_now
 from storage.repositories.bill_requests import LIVE, BillRunInProgress
-from storage.services.agreeing import AlreadySubscribed, Sold, require_free, sold, terms_of
+from storage.services.agreeing import AlreadySubscribed, Sold, require_free, sold, terms_held
 from storage.services.sent import violated
 from storage.services.subscription_upkeep import record
 from storage.services.subscriptions import Subscriptions, schedule_of
@@ -124,7 +124,7 @@ class PlanChanges:
         require_free(
             self._tx, row.customer_id, target, offer.terms.units, since=begins, until=row.ends_at, but=row.id
         )
-        old = Sold(current, terms_of(self._tx.session, self._tx.tenant_id, row.plan_id, row.plan_version))
+        old = Sold(current, terms_held(self._tx.session, row))
         sides = Side(current.name, old.base_fee), Side(offer.offering.name, offer.base_fee)
         shown = preview(*sides, self._situation(row, last, current, at), at=at, effective=effective)
         return Change(row, last, offer, effective, reason, shown)

@@ -22,7 +22,7 @@ from domain.usage_limits import read_usage_limits, require_priced, written_limit
 from storage.repositories.billing_entities import BillingEntities
 from storage.repositories.paging import PageQuery, keyset
 from storage.repositories.subscriptions import Subscriptions as Repository
-from storage.services.agreeing import AlreadySubscribed, agreed, require_free, sold, terms_of
+from storage.services.agreeing import AlreadySubscribed, agreed, require_free, sold, terms_held
 from storage.services.sent import new_id, violated
 from storage.services.subscription_upkeep import catch_up, record
 from storage.tables.customers import CustomerRow
@@ -132,9 +132,10 @@ class Subscriptions:
         fields.done()
         row, last = self.open(subscription_id)
         if last.state in TERMINAL:
-            raise SubscriptionOver(f"subscription {row.id!r} is {last.state}; limits on its usage mean nothing")
-        terms = terms_of(self._tx.session, self._tx.tenant_id, row.plan_id, row.plan_version)
-        require_priced(limits, terms.units)
+            raise SubscriptionOver(
+                f"subscription {row.id!r} is {last.state}; limits on its usage mean nothing"
+            )
+        require_priced(limits, terms_held(self._tx.session, row).units)
         before, after = row.usage_limits, written_limits(limits)
         if before != after:
             row.usage_limits = after

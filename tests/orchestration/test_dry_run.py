@@ -23,7 +23,9 @@ def tried(world: World, scope: Scope) -> dict:
 def state(world: World) -> dict:
     with session_scope(world.database_url) as session:
         tables = session.scalars(
-            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE ANY(:names)"),
+            text(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE ANY(:names)"
+            ),
             {"names": ["invoice%", "wallet%", "adjustment%", "replays"]},
         ).all()
         rows = {name: session.scalar(text(f"SELECT count(*) FROM {name}")) for name in tables}

@@ -9,7 +9,6 @@ from pydantic import ConfigDict, Field
 
 from api.control.bodies import Body
 
-
 LIMITS = (
     "How much of a unit may be used in a period, in place of what the plan says; ovBehavior beyond it: BLOCK (the usual), "
     "CHARGE or IGNORE."

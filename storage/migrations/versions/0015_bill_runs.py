@@ -33,7 +33,5 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_bill_requests_environment"), "bill_requests", "environment IN ('LIVE', 'TEST')"
     )
-    op.add_column(
-        "subscriptions", sa.Column("usage_limits", _JSON, server_default=empty, nullable=False)
-    )
+    op.add_column("subscriptions", sa.Column("usage_limits", _JSON, server_default=empty, nullable=False))
     op.execute("UPDATE bill_requests SET scope = 'CUSTOMER' WHERE customers <> '[]'::jsonb")

@@ -85,7 +85,7 @@ def test_a_run_started_elsewhere_counts_too(api: Api) -> None:
     try:
         problem(api.post(f"{RUNS}/{run}/execute"), 409, "BILL_RUN_IN_PROGRESS")
         trial = asked(api, environment="TEST")["id"]
-        assert api.post(f"{RUNS}/{trial}/execute").status_code == 202, "a trial disturbs nobody"
+        assert api.post(f"{RUNS}/{trial}/execute").status_code == 202, "a dry run disturbs nobody"
     finally:
         claim.release()
 
