@@ -1,12 +1,17 @@
 """A month worked out as a bill and posted nowhere."""
 
+import json
 from decimal import Decimal
+from pathlib import Path
 
 import dagster as dg
+import pytest
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from assets._dry_run import judged_dry_run
 from domain.quantity import plain
+from stack.cli import app
 from storage.database import engine_of, session_scope
 from storage.lake import Scope
 from storage.repositories.bill_requests import TEST, BillRequests
@@ -84,3 +89,21 @@ def test_the_job_in_the_ui_links_a_page(billed: World):
     assert isinstance(metadata["page"], dg.UrlMetadataValue)
     (page,) = (billed.docs / "dry-run").glob("*/index.html")
     assert "Nothing of this was posted" in page.read_text()
+
+
+def test_the_command_shows_it_and_gives_it_as_json(
+    billed: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AFORO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AFORO_DATABASE_URL", billed.database_url)
+    monkeypatch.setenv("AFORO_REDIS_URL", billed.redis_url)
+    monkeypatch.setenv("AFORO_LAKE_URL", billed.lake_url)
+    asked = ["bill", MARCH, "--tenant", "acme", "--test"]
+    told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert {(each["customerId"], each["total"]) for each in told["invoices"]} == {
+        ("ada", "22.75"),
+        ("bob", "10"),
+    }
+    shown = CliRunner().invoke(app, asked)
+    assert shown.exit_code == 0
+    assert "nothing is posted" in shown.output and "22.75" in shown.output
