@@ -9,6 +9,7 @@ from decimal import Decimal
 from domain.catalog.fields import FieldProblem, Fields, required, shown
 from domain.instant import EPOCH, NotAnInstant, to_micros_since_epoch
 from domain.period import MONTHS_IN_CYCLE, Period, Schedule, local_midnight
+from domain.usage_limits import UsageLimit, read_usage_limits
 
 _NOT_YET = {
     "coupons": "a coupon", "minimumSpend": "a minimum spend",
@@ -38,6 +39,7 @@ class Subscription:
     billing_entity: str | None = None
     billing_threshold: Decimal | None = None
     ended_at: datetime | None = None
+    usage_limits: tuple[UsageLimit, ...] = ()
 
     def schedule(self, time_zone: str) -> Schedule:
         """How its time is cut into billing periods."""
@@ -58,13 +60,14 @@ class Subscription:
         return starts_in_time and ends_in_time
 
     def agreeing_with(self, stored: Subscription) -> Subscription:
-        """Itself, with what it leaves open as the stored one has it: the end of a trial, the issuer, the
-        threshold, when it ended."""
+        """Itself, with what it leaves open as the stored one has it: the end of a trial, the issuer, the threshold, limits on usage,
+        when it ended."""
         return replace(
             self,
             trial_ends_at=self.trial_ends_at or (stored.trial_ends_at if self.start_trial else None),
             billing_entity=self.billing_entity or stored.billing_entity,
             billing_threshold=self.billing_threshold or stored.billing_threshold,
+            usage_limits=self.usage_limits or stored.usage_limits,
             ended_at=stored.ended_at,
         )
 
@@ -106,6 +109,7 @@ def read_subscription(fields: Fields) -> Subscription:
         if fields.has("billingEntityId", "billingEntity")
         else None,
         billing_threshold=read_threshold(fields),
+        usage_limits=read_usage_limits(fields),
     )
     fields.done()
     if subscription.trial_ends_at is not None and not subscription.start_trial:

@@ -25,6 +25,7 @@ from domain.subscription import live_part
 from domain.terms_agreed import plan_columns, price_columns
 from domain.terms_by_dimension import by_dimension
 from domain.terms_of_fees import fees_of_period
+from domain.usage_limits import UsageLimit, limited
 
 SETUP_FEE_ORDER, BASE_FEE_ORDER = -1, 0
 _BEHIND = 10_000
@@ -70,6 +71,7 @@ class Contract:
     pieces: tuple[tuple[datetime, datetime | None], ...] = ()
     opens: bool = True
     escrow: str | None = None
+    limits: tuple[UsageLimit, ...] = ()
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -234,7 +236,7 @@ def _items(
     """The plan's items as they stand on the bill of a period; of another month's, only what usage needs to know."""
     for item in contract.terms.items:
         if item["kind"] == "USAGE":
-            yield item
+            yield limited(item, contract.limits)
         elif item["kind"] == "COMMITMENT":
             if due and _has_line(item["model"], stands, contract, period):
                 yield item
@@ -252,6 +254,8 @@ def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str
     name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
     if item["kind"] == "COMMITMENT":
         name = f"{name}:{item['model']}"
+    if item["unit"] is None and item["plan"] != contract.terms.plan:
+        name = f"{name}+{item['plan']}"
     if item["dimension_value"] is not None:
         name = f"{name}={item['dimension_value']}"
     if any(end > period.start for end in contract.earlier_ends):

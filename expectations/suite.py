@@ -41,12 +41,13 @@ class Suite:
 
 @dataclass(frozen=True)
 class Fact:
-    """One expectation's outcome: how many rows break it, and some of them."""
+    """One expectation's outcome: how many rows break it, and some of them. failing: all of them, where they are rows."""
 
     name: str
     doc: str
     violations: int
     sample: pl.DataFrame
+    failing: pl.LazyFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def find_facts(suite: Suite, frame: pl.LazyFrame, related: Frames) -> Facts:
             doc,
             counts[name],
             frame.filter(expr).head(SAMPLE).collect() if counts[name] else table.empty(),
+            frame.filter(expr),
         )
         for name, (doc, expr) in broken.items()
     ]
@@ -106,4 +108,4 @@ def repeated(frame: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
 
 def _cross_fact(cross: Cross) -> Fact:
     failing = cross.failing.collect(engine="streaming")  # what holds is never in memory as a whole
-    return Fact(cross.name, cross.doc, failing.height, failing.head(SAMPLE))
+    return Fact(cross.name, cross.doc, failing.height, failing.head(SAMPLE), failing.lazy())

@@ -7,6 +7,7 @@ from assets.allowances import allowances
 from assets.billing_terms import billing_terms
 from assets.committed_lines import committed_lines
 from assets.discounted_lines import discounted_lines
+from assets.dry_run import dry_run
 from assets.gated_events import gated_events
 from assets.invoice_lines import invoice_lines
 from assets.invoice_taxes import invoice_taxes
@@ -24,9 +25,10 @@ from assets.taxed_lines import taxed_lines
 from assets.usage_aggregates import usage_aggregates
 from assets.wallet_balances import wallet_balances
 from orchestration.checks import CHECKS
+from orchestration.finance import FINANCE_JOBS
 from orchestration.io_manager import LakeTables
 from orchestration.jobs import JOBS
-from orchestration.resources import resources
+from orchestration.resources import ClaimFactory, resources
 from orchestration.schedules import SCHEDULES
 from orchestration.sensors import SENSORS
 
@@ -34,18 +36,20 @@ ASSETS = [
     raw_events, gated_events, billing_terms, metered_events, quota_checks, rollovers, usage_aggregates, allowances,
     rated_lines, committed_lines, discounted_lines, taxed_lines, routed_lines, settlements, invoices, invoice_lines,
     invoice_taxes,
-    access_snapshot, wallet_balances, replay, reconciliation,
+    access_snapshot, wallet_balances, replay, dry_run, reconciliation,
 ]  # fmt: skip
 
 
 def definitions(given: dict[str, object] | None = None) -> dg.Definitions:
     """Assets, checks, jobs, schedules and sensors over these resources (by default, those of the environment)."""
     made = given or resources()
-    tables = LakeTables(lake=made["lake"], scope=made["scope"], docs=made["docs"])  # type: ignore[arg-type]
+    claim = ClaimFactory(database=made["database"])  # type: ignore[arg-type]
+    made = {**made, "claim": claim}
+    tables = LakeTables(lake=made["lake"], scope=made["scope"], docs=made["docs"], claim=claim)  # type: ignore[arg-type]
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=JOBS,
+        jobs=[*JOBS, *FINANCE_JOBS],
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources={**made, "io_manager": tables},

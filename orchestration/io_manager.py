@@ -1,7 +1,10 @@
 """How frames get into the lake and back. Put here: the one IO manager. Keep out: what the tables mean.
 
-Before a table is written it passes its gate: a frame that breaks its suite is never stored.
+Before a table is written it passes its gate: a frame that breaks its suite is never stored. Where the rows of some customers
+break it, these are held, and what is stored passes.
 """
+
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -11,9 +14,11 @@ from domain.errors import PermanentFailure
 from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
 from expectations.gate import Verdict, run_gate
+from storage.bill_claims import BillClaim
 from storage.lake import Lake, Scope
 from transforms.engine import Parts
 from transforms.frames import TABLES
+from transforms.held_by_gate import at_fault, held
 from transforms.table import AMOUNT
 
 
@@ -31,26 +36,32 @@ class GateClosed(PermanentFailure):
 
 
 class LakeTables(dg.ConfigurableIOManager):
-    """Delta tables by asset name; a run reads and replaces its month and scope, and nothing else."""
+    """Delta tables by asset name; a run reads and replaces its month and scope, and nothing else. The first table it writes takes
+    the month for it: of two runs at once one goes on."""
 
     lake: dg.ResourceDependency[Lake]
     scope: dg.ResourceDependency[Scope]
     docs: dg.ResourceDependency[DataDocs]
+    claim: dg.ResourceDependency[BillClaim]
 
     def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | Parts) -> None:
         name = context.asset_key.path[-1]
         scope = self.scope.of(context.partition_key)
+        self.claim.hold(scope)
         told: dict[str, object] = {}
 
         def approve(rows: pl.LazyFrame) -> None:
             verdict = self._judge(name, rows, scope, context.run_id)
+            if not verdict.passed:
+                raise self._closed(verdict)
             told.update({"dagster/row_count": verdict.rows, **money_sums(rows)})
             told.update(verdict_metadata(verdict, self.docs))
 
         if isinstance(obj, pl.DataFrame):
-            frame = TABLES[name].conform(obj)
-            approve(frame.lazy())
+            frame, verdict, held_ = self._passed(name, TABLES[name].conform(obj), scope, context.run_id)
             self.lake.replace(name, frame, scope)
+            told = {"dagster/row_count": frame.height, **money_sums(frame.lazy())}
+            told |= {**verdict_metadata(verdict, self.docs), **held_}
         else:
             self.lake.replace_parts(name, obj.frames, scope, approve)
         context.add_output_metadata({"table_version": self.lake.version(name), **told})
@@ -61,17 +72,42 @@ class LakeTables(dg.ConfigurableIOManager):
         frame = self.lake.scan(name, self.scope.of(month) if month else self.scope)
         return frame if context.dagster_type.typing_type is pl.LazyFrame else frame.collect()
 
+    def _passed(
+        self, name: str, frame: pl.DataFrame, scope: Scope, run: str
+    ) -> tuple[pl.DataFrame, Verdict, dict[str, Any]]:
+        """The frame as it passes its gate, the verdict, and whom the gate held: where the rows of some customers break it, these are
+        held by name and the others go on. Fails where that does not help."""
+        verdict = self._judge(name, frame.lazy(), scope, run)
+        if verdict.passed:
+            return frame, verdict, {}
+        people = at_fault(name, frame, [(fact.doc, fact.failing) for fact in verdict.failed])
+        if people is not None:
+            others = TABLES[name].conform(held(name, frame, people))
+            second = self._judge(name, others.lazy(), scope, f"{run}.held")
+            if second.passed:
+                said = verdict_metadata(verdict, self.docs)
+                names = ", ".join(f"{tenant}/{who}" for tenant, who, _ in people.iter_rows())
+                told = {
+                    "held_by_gate": names,
+                    "held_rows": said["failing_rows"],
+                    "held_page": said["data_docs"],
+                }
+                return others, second, told
+        raise self._closed(verdict)
+
+    def _closed(self, verdict: Verdict) -> dg.Failure:
+        failure = dg.Failure(
+            description=str(GateClosed(verdict)),
+            metadata=verdict_metadata(verdict, self.docs),
+            allow_retries=False,
+        )
+        failure.__cause__ = GateClosed(verdict)
+        return failure
+
     def _judge(self, name: str, frame: pl.LazyFrame, scope: Scope, run: str) -> Verdict:
         suite = suite_of(name)
         related = {other: self.lake.scan(other, scope) for other in suite.related}
-        verdict = run_gate(suite, frame, related, docs=self.docs.path, run=run)
-        if not verdict.passed:
-            raise dg.Failure(
-                description=str(GateClosed(verdict)),
-                metadata=verdict_metadata(verdict, self.docs),
-                allow_retries=False,
-            ) from GateClosed(verdict)
-        return verdict
+        return run_gate(suite, frame, related, docs=self.docs.path, run=run)
 
 
 def money_sums(frame: pl.LazyFrame) -> dict[str, str]:

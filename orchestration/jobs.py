@@ -64,6 +64,15 @@ replay_month = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
+dry_run_month = dg.define_asset_job(
+    "dry_run_month",
+    selection=dg.AssetSelection.assets("dry_run"),
+    partitions_def=MONTHS,
+    description="A month as it would be billed now, as a page and as JSON. No number is used, no wallet moves. "
+    "For chosen tenants or customers, set resources › scope in the launchpad.",
+    executor_def=dg.in_process_executor,
+)
+
 reconcile = dg.define_asset_job(
     "reconcile",
     selection=dg.AssetSelection.assets("reconciliation")
@@ -197,6 +206,7 @@ JOBS = [
     ingest,
     close_month,
     replay_month,
+    dry_run_month,
     reconcile,
     access_rights,
     maintain_lake,

@@ -4,6 +4,8 @@ Nothing connects at import time: Dagster makes these when a run or a tick needs 
 """
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +15,7 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from expectations.data_docs import DataDocs
+from storage.bill_claims import BillClaim
 from storage.database import engine_of
 from storage.lake import Lake, Scope
 
@@ -33,6 +36,23 @@ class DatabaseFactory(ConfigurableResourceFactory[Engine]):
 
     def create_resource(self, context: dg.InitResourceContext) -> Engine:
         return engine_of(self.url)
+
+
+class ClaimFactory(ConfigurableResourceFactory[BillClaim]):
+    """The months a run has taken for itself; it lets go of them when it ends, however it ends."""
+
+    database: dg.ResourceDependency[Engine]
+
+    def create_resource(self, context: dg.InitResourceContext) -> BillClaim:
+        return BillClaim(self.database)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[BillClaim, None, None]:
+        claim = self.create_resource(context)
+        try:
+            yield claim
+        finally:
+            claim.release()
 
 
 class RedisFactory(ConfigurableResourceFactory[Redis]):

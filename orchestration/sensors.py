@@ -5,35 +5,44 @@ back how the run went.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
-import polars as pl
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from orchestration.jobs import close_month
+from orchestration.jobs import close_month, dry_run_month
+from storage.bill_claims import is_billed_now
 from storage.database import session_scope
+from storage.dry_run_report import held
 from storage.lake import Lake, Scope
 from storage.repositories import bill_requests as requests
-from storage.repositories.invoice_states import InvoiceStates, Wanted, count_invoices, find_invoices
+from storage.services.draft_approval import Drafts, issue_drafts
 from storage.tables.operations import BillRequestRow
+from transforms.frames import TABLES
 
 REQUEST = "aforo/bill_run"
+JOB_OF = {requests.LIVE: close_month.name, requests.TEST: dry_run_month.name}
 
 
-@dg.sensor(job=close_month, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    jobs=[close_month, dry_run_month],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def bill_requests(
     context: dg.SensorEvaluationContext, database: dg.ResourceParam[Engine], lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Run what the control API asked for, and record how it went."""
+    """Run what the control API asked for, and record how it went. While somebody else bills the tenant's month, a request waits."""
     with session_scope(database) as session:
         waiting, running = requests.queued(session), requests.unfinished(session)
         for row in [*waiting, *running]:
             _follow(context, session, lake, row)
-    for row in waiting:
+        ready = [row for row in waiting if not _must_wait(session, row)]
+    for row in ready:
         yield run_of(row)
-    if not waiting:
-        yield dg.SkipReason(f"No new requests; {len(running)} under way.")
+    if not ready:
+        yield dg.SkipReason(f"No new requests; {len(waiting)} wait, {len(running)} under way.")
 
 
 def run_of(row: BillRequestRow) -> dg.RunRequest:
@@ -41,10 +50,15 @@ def run_of(row: BillRequestRow) -> dg.RunRequest:
     scope = {"tenants": [row.tenant_id], "customers": list(row.customers)}
     return dg.RunRequest(
         run_key=row.id,
+        job_name=JOB_OF[row.environment],
         partition_key=row.month,
         run_config={"resources": {"scope": {"config": scope}}},
         tags={REQUEST: row.id, "aforo/tenant": row.tenant_id},
     )
+
+
+def _must_wait(session: Session, row: BillRequestRow) -> bool:
+    return row.environment == requests.LIVE and is_billed_now(session, row.tenant_id, row.month)
 
 
 def _follow(context: dg.SensorEvaluationContext, session: Session, lake: Lake, row: BillRequestRow) -> None:
@@ -54,37 +68,43 @@ def _follow(context: dg.SensorEvaluationContext, session: Session, lake: Lake, r
     run = runs[0]
     requests.started(session, row.tenant_id, row.id, run.run_id)
     if run.status == dg.DagsterRunStatus.SUCCESS:
-        if row.auto_finalize:
-            _issue(session, row)
-        invoiced, held = outcome(lake, Scope(row.month, (row.tenant_id,), tuple(row.customers)))
-        requests.finished(
-            session,
-            row.tenant_id,
-            row.id,
-            "PARTIALLY_FAILED" if held else "COMPLETED",
-            invoices_generated=invoiced,
-            customers_processed=invoiced + held,
-            error=f"{held} customers are held; see routed_lines of {row.month}" if held else None,
-        )
+        requests.finished(session, row.tenant_id, row.id, **_outcome_of(session, lake, row))
     elif run.is_finished:
         error = f"run {run.run_id} ended as {run.status.value}; see it in the Dagster UI"
         requests.finished(session, row.tenant_id, row.id, "FAILED", error=error)
+    elif run.status == dg.DagsterRunStatus.STARTED and requests.is_stale(session, row):
+        error = f"run {run.run_id} died without a word; a new run replaces whatever it left"
+        requests.finished(session, row.tenant_id, row.id, "FAILED", error=error)
+    else:
+        made = context.instance.get_run_stats(run.run_id).materializations
+        requests.progressed(session, row, made * 100 // len(TABLES))
 
 
-def _issue(session: Session, row: BillRequestRow) -> None:
-    """Finalize the drafts the request asked to have issued at once."""
-    states = InvoiceStates(session, row.tenant_id, actor=row.requested_by)
-    for customer in row.customers or [None]:
-        wanted = Wanted(tenant=row.tenant_id, customer=customer, month=row.month, status="DRAFT")
-        for invoice in find_invoices(session, wanted, limit=count_invoices(session, wanted)):
-            states.finalize(invoice.id)
-
-
-def outcome(lake: Lake, scope: Scope) -> tuple[int, int]:
-    """(invoices, customers held) of a scope, as its last run left them."""
-    invoiced = lake.scan("invoices", scope).select(pl.len()).collect().item()
-    held = lake.scan("routed_lines", scope).filter(pl.col("destination") == "HELD")
-    return invoiced, held.select(pl.col("customer_id").n_unique()).collect().item()
+def _outcome_of(session: Session, lake: Lake, row: BillRequestRow) -> dict[str, Any]:
+    """How a run that succeeded ended, as `finished` wants it: with customers it could not bill it is PARTIALLY_FAILED."""
+    if row.environment == requests.TEST:
+        session.refresh(row)
+        result = row.result or {}
+        invoiced, customers = len(result["invoices"]), {each["customerId"] for each in result["invoices"]}
+        failures = result["held"]
+    else:
+        scope = Scope(row.month, (row.tenant_id,), tuple(row.customers))
+        invoices = lake.scan("invoices", scope).select("customer_id").collect()
+        invoiced, customers = invoices.height, set(invoices["customer_id"])
+        failures = held(lake.scan("routed_lines", scope).collect())
+        if row.auto_finalize:
+            failures += issue_drafts(
+                session, Drafts(row.tenant_id, row.month, row.customers), row.requested_by
+            )[1]
+    known = [{"customerId": each["customerId"], "reason": each["reason"]} for each in failures]
+    names = {each["customerId"] for each in known}
+    return {
+        "status": "PARTIALLY_FAILED" if known else "COMPLETED",
+        "invoices_generated": invoiced,
+        "customers_processed": len(customers | names),
+        "failures": known,
+        "error": f"not done for {', '.join(sorted(names)[:10])}; failures says why" if known else None,
+    }
 
 
 SENSORS = [bill_requests]

@@ -84,8 +84,7 @@ def bill(
 
     Raises BadPeriod, GateStopped, RunFailed.
     """
-    if not re.fullmatch(r"20[2-9]\d-(0[1-9]|1[0-2])", period):
-        raise BadPeriod(period)
+    _require_month(period)
     addresses = use_running_stack()
     scope = {"tenants": tenants or [], "customers": customers or []}
     config = {"resources": {"scope": {"config": scope}}}
@@ -96,6 +95,26 @@ def bill(
         if event.asset_key
     }
     return _outcome(Report("close_month", result.run_id, rows), addresses.lake_url, period, scope)
+
+
+def dry_run(
+    period: str, tenants: list[str] | None = None, customers: list[str] | None = None
+) -> dict[str, Any]:
+    """A month as it would be billed now, as JSON; nothing is written anywhere. Raises BadPeriod."""
+    from assets._dry_run import judged_dry_run
+    from storage.database import session_scope
+    from storage.lake import Lake, Scope
+
+    _require_month(period)
+    addresses = connected()
+    scope = Scope(period, tuple(tenants or ()), tuple(customers or ()))
+    with session_scope(addresses.database_url) as session:
+        return judged_dry_run(session, Lake(addresses.lake_url), scope)
+
+
+def _require_month(period: str) -> None:
+    if not re.fullmatch(r"20[2-9]\d-(0[1-9]|1[0-2])", period):
+        raise BadPeriod(period)
 
 
 def _outcome(report: Report, lake_url: str, period: str, scope: dict[str, list[str]]) -> Report:

@@ -23,6 +23,7 @@ from domain.catalog.plans import RatePlan, content_hash
 from domain.quantity import plain
 from storage.database import lock_id
 from storage.repositories.audit import Audit
+from storage.repositories.bundles import Bundles
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.coupons import CouponRepository
 from storage.repositories.customers import Customers
@@ -100,9 +101,10 @@ def plan_changes(session: Session, asked: Catalog) -> Plan:
     )
     published = repository.versions() if stored else {}
     pinned = Subscriptions(session, asked.tenant.id).pinned() if stored else {}
+    bundles = Bundles(session, asked.tenant.id)
     priced = {
         key: frozenset(published[pinned[key]].units)
-        if key in pinned
+        if key in pinned and not bundles.is_one(subscription.offering)
         else _units_sold(whole, subscription.offering)
         for key, subscription in whole.subscriptions.items()
     }
@@ -249,8 +251,8 @@ def _same_terms(plan: RatePlan, stored: RatePlan | None) -> bool:
 
 def _units_sold(whole: Catalog, offering: str) -> frozenset[str]:
     sold = whole.offerings.get(offering)
-    plan = whole.plans.get(sold.plan) if sold else None
-    return frozenset(price.unit for price in plan.prices) if plan else frozenset()
+    plans = (whole.plans.get(plan) for plan in sold.plans) if sold else ()
+    return frozenset(price.unit for plan in plans if plan for price in plan.prices)
 
 
 def _version(latest: tuple[int, dict[str, Any]] | None, content: dict[str, Any]) -> int:

@@ -13,7 +13,15 @@ from collections.abc import Callable
 import narwhals as nw
 import polars as pl
 
-from transforms.charges import charge, event_charge, price_columns, tier_count
+from transforms.charges import (
+    ROUGHLY_ALL,
+    charge,
+    event_charge,
+    largest,
+    may_be_too_much,
+    price_columns,
+    tier_count,
+)
 from transforms.engine import Events, collected, looked_up, row_by_row
 from transforms.proration import prorated
 from transforms.terms import HARD_CAP
@@ -49,20 +57,29 @@ def estimate_revenue(billable: Events, *, usage: pl.DataFrame, final_values: pl.
 
     usage: the due terms of usage, row n the terms of events with `term_no` n, with all free units the line may use up.
     Usage beyond a hard cap earns nothing. final_values: `line_id, final_value` of lines
-    known only at the end (`AT_THE_END`). A marginal revenue is null where the terms lack the line's price; Rate holds such a
-    line.
+    known only at the end (`AT_THE_END`). A marginal revenue is null where the terms lack the line's price, or where it is too
+    much for an amount; Rate holds such a line.
     """
     lines = usage.select("line_id", *_COUNTING, hard_cap=HARD_CAP).join(
         final_values, on="line_id", how="left", maintain_order="left"
     )
-    ordered = looked_up(in_order(billable), lines.drop("line_id"), at="term_no")
-    payable = _payable(_counted(ordered, usage))
+    sorted_events = in_order(billable)
     prices = price_columns(prorated(usage)).sort("term_no")
+    guarded = may_be_too_much(prices, _most(sorted_events, final_values))
+    ordered = looked_up(sorted_events, lines.drop("line_id"), at="term_no")
+    payable = _payable(_counted(ordered, usage), guarded=guarded)
     tiers = [name for name in prices.columns if name.startswith("tier") and name != "tiers"]
-    price = charge(nw.col("billable"), nw.col("running_charges"), tier_count(usage))
+    price = charge(nw.col("billable"), nw.col("running_charges"), tier_count(usage), guarded=guarded)
     charged = row_by_row(payable, prices.select(*_PRICING, *tiers), price, at="term_no", name="charged")
     before = _running(nw.col("charged").shift(1)).fill_null(nw.lit(0).cast(_EXACT))
     return charged.with_columns(marginal_revenue=nw.col("charged") - before)
+
+
+def _most(events: Events, final_values: pl.DataFrame) -> float:
+    """No line can have used more units than this; roughly."""
+    size = nw.col("quantity").cast(nw.Float64).abs().sum()
+    used, counted = collected(events.select(used=size, counted=nw.len())).row(0)
+    return max(used or 0.0, float(counted), largest(final_values["final_value"]))
 
 
 def _counted(ordered: Events, usage: pl.DataFrame) -> Events:
@@ -91,12 +108,18 @@ def _counted(ordered: Events, usage: pl.DataFrame) -> Events:
     return charged.with_columns(event_charge=nw.when(cut).then(mine).otherwise(nw.col("event_charge")))
 
 
-def _payable(counted: Events) -> Events:
+def _payable(counted: Events, *, guarded: bool) -> Events:
     """With `running_charges` and `billable`: what of the usage that counts is to be paid for."""
+    own = nw.col("event_charge")
+    if guarded:
+        rough = _running(own.cast(nw.Float64).abs().cum_sum())
+        own = nw.when(rough < ROUGHLY_ALL).then(own)
+        counted = counted.with_columns(fitting=own)
+        own = nw.col("fitting")
     zero = nw.lit(0).cast(_QUANTITY)
     over = nw.col("counted") - nw.col("included_free")
     left = nw.when(over > zero).then(over).otherwise(nw.when(over.is_null()).then(over).otherwise(zero))
-    return counted.with_columns(running_charges=_running(nw.col("event_charge").cum_sum()), billable=left)
+    return counted.with_columns(running_charges=_running(own.cum_sum()), billable=left)
 
 
 def in_order(events: Events) -> Events:

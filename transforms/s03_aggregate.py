@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 import narwhals as nw
 import polars as pl
 
+from transforms.charges import ROUGHLY_ALL
 from transforms.engine import Events, collected
 from transforms.frames import USAGE_AGGREGATES
 
@@ -56,6 +57,7 @@ def reduce_usage(billable: Events, lines: pl.DataFrame) -> pl.DataFrame:
         events=nw.len(),
         late_events=nw.col("late").cast(nw.Int64).sum(),
         event_charges=nw.col("event_charge").sum(),
+        rough_charges=nw.col("event_charge").cast(nw.Float64).abs().sum(),
         charged_events=nw.col("event_charge").count(),
         total=nw.col("quantity").sum(),
         least=nw.col("quantity").min(),
@@ -76,7 +78,10 @@ def reduce_usage(billable: Events, lines: pl.DataFrame) -> pl.DataFrame:
         value = pl.when(pl.col("aggregation") == kind).then(expr.cast(_VALUE)).otherwise(value)
     result = result.with_columns(
         value=value,
-        event_charges=pl.when(pl.col("charged_events") > 0).then(pl.col("event_charges")),
+        # A sum that does not fit goes round silently: it is told by its size. Rate holds such a line.
+        event_charges=pl.when(pl.col("charged_events") > 0, pl.col("rough_charges") < ROUGHLY_ALL).then(
+            pl.col("event_charges")
+        ),
     )
     for kind in kinds:
         if kind in _SPECIAL:

@@ -13,7 +13,16 @@ import polars as pl
 
 from domain.money import UnknownRounding
 from transforms.adjustment_lines import adjustment_lines
-from transforms.charges import charge, price_columns, share_breakdown, tier_breakdown, tier_count
+from transforms.charges import (
+    TOO_MUCH,
+    charge,
+    own_charges_do_not_fit,
+    price_columns,
+    share_breakdown,
+    tier_breakdown,
+    tier_count,
+    too_much,
+)
 from transforms.exchange import converted
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
 from transforms.interim_lines import interim_lines
@@ -73,12 +82,35 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
         )
         .filter(pl.col("dimension_value").is_null() | (pl.col("events") > 0))
     )
-    priced = nw.from_native(price_columns(lines)).with_columns(
-        charge=charge(nw.col("billable"), nw.col("event_charges"), tier_count(lines))
+    tiers = tier_count(lines)
+    priced = (
+        nw.from_native(price_columns(lines))
+        .with_columns(
+            charge=charge(nw.col("billable"), nw.col("event_charges"), tiers),
+            too_much=too_much(nw.col("billable"), tiers).fill_null(False),
+        )
+        .to_native()
+        .with_columns(too_much=pl.col("too_much") | own_charges_do_not_fit())
     )
-    bands = pl.concat([tier_breakdown(lines), share_breakdown(lines)])
+    fitting = lines.join(priced.filter("too_much").select(LINE_KEY), on=LINE_KEY, how="anti")
+    bands = pl.concat([tier_breakdown(fitting), share_breakdown(fitting)])
     return _finish(
-        priced.to_native().drop("tiers").join(bands, on=LINE_KEY, how="left").rename({"bands": "tiers"})
+        _without_too_much(priced.drop("tiers"))
+        .join(bands, on=LINE_KEY, how="left")
+        .rename({"bands": "tiers"})
+    )
+
+
+def _without_too_much(priced: pl.DataFrame) -> pl.DataFrame:
+    """Lines whose charge is too much for an amount say so, and charge nothing: Route holds their customer."""
+    said = pl.format(
+        "CHARGE_TOO_LARGE: {} of plan {} v{} (subscription {}): {} units cost 10^17 {} or more, which no line can carry; "
+        "void the wrong usage or correct the price",
+        "description", "plan", "plan_version", "subscription_id", "billable", "currency",
+    )  # fmt: skip
+    return priced.with_columns(
+        charge=pl.when("too_much").then(_ZERO).otherwise("charge"),
+        problem=pl.when("too_much").then(said).otherwise("problem"),
     )
 
 
@@ -173,7 +205,21 @@ def _finish(lines: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(amount=_rounded(lines).cast(AMOUNT))
     )
-    return RATED_LINES.conform(converted(rated))
+    return RATED_LINES.conform(_fitting(converted(rated)))
+
+
+def _fitting(lines: pl.DataFrame) -> pl.DataFrame:
+    """What comes to too much only in the currency of the invoice is held as well."""
+    over = pl.col("fx_rate").is_not_null() & (pl.col("amount").abs() >= TOO_MUCH)
+    if not lines.select(over.any()).item():
+        return lines
+    said = pl.format("CHARGE_TOO_LARGE: {} comes to 10^17 {} or more", "description", "currency")
+    return lines.with_columns(
+        amount=pl.when(over).then(pl.lit(0, dtype=AMOUNT)).otherwise("amount"),
+        unrounded=pl.when(over).then(_ZERO).otherwise("unrounded"),
+        line_type=pl.when(over).then(pl.lit("UNPRICED")).otherwise("line_type"),
+        problem=pl.when(over).then(said).otherwise("problem"),
+    )
 
 
 def _problem() -> pl.Expr:

@@ -16,8 +16,8 @@ from transforms.adjustments import carried_forward
 from transforms.frames import AMOUNT, COMMITTED_LINES
 from transforms.terms import LINE_KEY, LINE_ORDER
 
-_AGREED = ["month", "tenant_id", "subscription_id", "period_start", "active_start"]
-"""A spend is agreed for a subscription and a period; where the plan changes within it, for each stretch by itself."""
+_AGREED = ["month", "tenant_id", "subscription_id", "period_start", "active_start", "plan"]
+"""A spend is agreed with a plan, for a subscription and a period; where the plan changes within it, for each stretch by itself."""
 _TERMS = ["period_end", "active_end", "exponent", "rounding", "minimum_spend", "maximum_spend"]
 
 
@@ -31,7 +31,7 @@ def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     with a problem are held, and left alone.
     """
     bounded = terms.filter(pl.col("minimum_spend").is_not_null() | pl.col("maximum_spend").is_not_null())
-    agreed = bounded.select(*LINE_KEY, "active_start", *_TERMS)
+    agreed = bounded.select(*LINE_KEY, "active_start", "plan", *_TERMS)
     sound = rated_lines.filter(pl.col("problem").is_null())
     lines = sound.filter(~pl.col("model").is_in(COMMITMENT_LINES)).select(
         *LINE_KEY, "tenant_id", "subscription_id", "period_start", "line_order", "amount", "customer_id"

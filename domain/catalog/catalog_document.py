@@ -22,6 +22,7 @@ from domain.organization import OrganizationSettings, written_settings
 from domain.people import Accessor, Team, written_accessor, written_team
 from domain.quantity import plain
 from domain.subscription import Subscription
+from domain.usage_limits import written_limits
 from domain.webhook_source import written_source
 
 _UNSAID_OF_A_PRICE = {"includedFree": "0", "billingTiming": "ARREARS", "ovBehavior": "CHARGE"}
@@ -182,6 +183,7 @@ def _subscription(subscription: Subscription, issuer: str | None) -> dict[str, A
         "autoConvertPaid": subscription.auto_convert,
         "billingEntityId": subscription.billing_entity,
         "billingThreshold": subscription.billing_threshold and plain(subscription.billing_threshold),
+        "usageLimits": written_limits(subscription.usage_limits),
     }
     usual = {
         "billingAnchorDay": subscription.start_date.day,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from domain.bundles import TWICE, priced_twice
 from domain.catalog.catalog import Catalog
 from domain.catalog.fields import FieldProblem
 from domain.subscription import Subscription
@@ -93,6 +94,14 @@ def _offerings(asked: Catalog, whole: Catalog) -> Iterator[FieldProblem]:
                     f"{path}.currency",
                     f"{offering.currency} is not {plan.currency}, the currency of plan {plan.key!r}",
                 )
+        priced = {
+            key: {price.unit for price in whole.plans[key].prices}
+            for key in offering.plans
+            if key in whole.plans
+        }
+        twice = priced_twice(priced)
+        if twice is not None:
+            yield FieldProblem(f"{path}.ratePlanIds", TWICE.format(*twice))
         for at, feature in enumerate(offering.features):
             if feature.unit is not None and feature.unit not in whole.units:
                 yield _unknown(f"{path}.entitlements[{at}].unit", feature.unit, "unit")

@@ -27,6 +27,7 @@ from domain.catalog.schema_parts import (
 )
 from domain.people import ACCESSOR_STATUSES, AGENT_TYPES, BUDGET_PERIODS, RATE_LIMITS
 from domain.period import MONTHS_IN_CYCLE
+from domain.usage_limits import BEHAVIORS
 from domain.webhook_source import ALGORITHMS, DEFAULT_HEADER, PROVIDERS
 
 
@@ -104,9 +105,19 @@ def subscription() -> Schema:
         "autoConvertPaid": flag("Whether it is paid for after the trial; otherwise it pauses.", True),
         "billingEntityId": key("Who bills it."),
         "billingThreshold": amount("Accrued spend at which an interim invoice is cut."),
+        "usageLimits": items("Limits on usage, in place of the plan's.", _usage_limit()),
     }
     also = {"customerId": "customer", "offeringId": "offering", "billingEntity": "billingEntityId"}
     return thing("A contract.", fields, ["id", "customer", "offering", "startDate"], also)
+
+
+def _usage_limit() -> Schema:
+    fields = {
+        "unit": key("The unit."),
+        "limit": amount("How much of it in a billing period."),
+        "ovBehavior": choice("What becomes of usage beyond it.", list(BEHAVIORS), "BLOCK"),
+    }
+    return thing("A limit on usage.", fields, ["unit", "limit"], {"metricId": "unit", "metricName": "unit"})
 
 
 def webhook_source() -> Schema:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import (
@@ -32,16 +32,24 @@ def bill(
     period: Annotated[str, typer.Argument(help="The month, YYYY-MM.")],
     tenant: Annotated[list[str] | None, typer.Option(help="Only this tenant; may be repeated.")] = None,
     customer: Annotated[list[str] | None, typer.Option(help="Only this customer; may be repeated.")] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Work everything out and post nothing: no numbers, no wallets.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Bill a month: take in what the edge accepted, meter it, run the ten stages, write the invoices.
 
     Billing a month again gives the same invoices with the same numbers. Invoices that were issued are never changed.
 
+    With --test it is a dry run over what lies in the lake now: also of a month that still runs.
+
     Example: aforo bill 2026-03 --tenant acme --customer cust_1
     """
     from stack import billing
 
+    if test:
+        _show_dry_run(billing.dry_run(period, tenant, customer), as_json=as_json)
+        return
     with steps(STEPS_OF_A_MONTH, quiet=as_json) as progress:
         progress("loading")
         billing.ingest(progress)
@@ -53,6 +61,30 @@ def bill(
     if report.held:
         out.print(held_table(report.held))
     out.print(f"Run {report.run_id}; events metered: {report.rows.get('metered_events', 0):,}")
+
+
+def _show_dry_run(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        emit(told)
+        return
+    table = Table(title=f"Dry run of {told['month']}, nothing is posted")
+    table.add_column("customer")
+    for name in ("lines", "subtotal", "discount", "tax", "total", "wallet", "due"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("currency")
+    for each in told["invoices"]:
+        names = ("lines", "subtotal", "discount", "tax", "total", "walletAmount", "amountDue", "currency")
+        table.add_row(each["customerId"], *(str(each[name]) for name in names))
+    out.print(table)
+    if told["held"]:
+        rows = [
+            {"tenant_id": each["tenantId"], "customer_id": each["customerId"], "reason": each["reason"]}
+            for each in told["held"]
+        ]
+        out.print(held_table(rows))
+    for gate in told["gates"]:
+        if not gate["passed"]:
+            out.print(f"The gate of {gate['table']} would stop the run: {gate['says']}", style="bold red")
 
 
 @contextmanager

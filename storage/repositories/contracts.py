@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 from domain.catalog.offerings import Escrow, escrow_of
 from domain.period import Schedule
 from domain.phases import Phase, Stretch, granted, stretches, timeline
-from domain.terms import Contract, PlanTerms, free_terms, unbillable_terms
+from domain.terms import Contract, PlanTerms, free_terms
+from domain.usage_limits import stored_limits
+from storage.repositories.bundles import Bundles
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.subscriptions import Subscriptions, agreement_of
 from storage.tables.catalog import OfferingRow
@@ -81,17 +83,15 @@ class _Making:
             .tuples()
             .all()
         )
-        sold = select(
-            OfferingRow.id, OfferingRow.billing_mode, OfferingRow.escrow, OfferingRow.further_plans != []
-        )
+        sold = select(OfferingRow.id, OfferingRow.billing_mode, OfferingRow.escrow)
         offerings = session.execute(sold.where(OfferingRow.tenant_id == tenant_id)).tuples().all()
-        self._modes = {offering: mode for offering, mode, _, _ in offerings}
+        self._modes = {offering: mode for offering, mode, _ in offerings}
         self._escrows = {
             offering: (escrow_of(agreed) or Escrow()).behavior
-            for offering, mode, agreed, _ in offerings
+            for offering, mode, agreed in offerings
             if mode == "PREPAID"
         }
-        self._bundles = frozenset(offering for offering, _, _, several in offerings if several)
+        self._bundles = Bundles(session, tenant_id)
 
     def of_stretches(self, row: SubscriptionRow, found: list[Stretch]) -> Iterator[Contract]:
         for place, stretch in enumerate(found):
@@ -114,19 +114,22 @@ class _Making:
             billing_mode=self._modes[stretch.offering],
             billing_entity=row.billing_entity_id,
             rounding=self._rounding[row.billing_entity_id],
-            terms=self._terms(stretch),
+            terms=self._terms(row.id, stretch),
             earlier_ends=earlier,
             opens=opens,
             escrow=self._escrows.get(stretch.offering),
+            limits=stored_limits(row.usage_limits),
         )
 
-    def _terms(self, stretch: Stretch) -> PlanTerms:
+    def _terms(self, subscription_id: str, stretch: Stretch) -> PlanTerms:
         pin = (stretch.plan, stretch.version)
+        if self._bundles.is_one(stretch.offering):
+            whole = self._bundles.of_subscription(
+                subscription_id, stretch.offering, self._versions[pin], stretch.starts_at
+            )
+            return free_terms(whole) if stretch.free else whole
         if not stretch.free:
-            terms = self._versions[pin]
-            bundled = stretch.offering in self._bundles
-            # Only the primary plan is pinned: without the others the bill would be too low.
-            return unbillable_terms(terms, "a bundle of several rate plans") if bundled else terms
+            return self._versions[pin]
         if pin not in self._free:
             self._free[pin] = free_terms(self._versions[pin])
         return self._free[pin]

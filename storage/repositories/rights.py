@@ -16,6 +16,7 @@ from domain.limits import Limit, write_limit
 from domain.period import Schedule
 from domain.quantity import plain
 from domain.terms import Contract
+from domain.usage_limits import limited_features
 from storage.repositories.among import among
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.contracts import Grant, grants
@@ -149,7 +150,7 @@ def _rights(grant: Grant, offering: Offering, as_of: datetime) -> SubscriptionRi
         plan=contract.terms.plan,
         status=grant.status,
         periods=tuple(_periods(contract.schedule, contract.starts_at, contract.ends_at, as_of)),
-        features=offering.features,
+        features=limited_features(offering.features, contract.limits),
         units=contract.terms.units,
     )
 

@@ -15,6 +15,7 @@ from domain.money import unpadded
 from domain.phases import Agreement, Phase, PlannedChange, beginning
 from domain.subscription import Subscription
 from domain.subscription_states import TERMINAL, State
+from domain.usage_limits import stored_limits, written_limits
 from storage.repositories.among import among
 from storage.tables.subscriptions import SubscriptionPhaseRow, SubscriptionRow
 
@@ -107,7 +108,7 @@ class Subscriptions:
         return {row.id: (row.plan_id, row.plan_version) for row in self.rows()}
 
     def change_end(self, subscription: Subscription, time_zone: str) -> None:
-        """Set when it ends and its threshold; all else of a running subscription stays as agreed."""
+        """Set when it ends, its threshold and its limits on usage; all else of a running subscription stays as agreed."""
         self._session.execute(
             update(SubscriptionRow)
             .where(SubscriptionRow.tenant_id == self._tenant_id, SubscriptionRow.id == subscription.id)
@@ -115,6 +116,7 @@ class Subscriptions:
                 end_date=subscription.end_date,
                 ends_at=subscription.ends_at(time_zone),
                 billing_threshold=subscription.billing_threshold,
+                usage_limits=written_limits(subscription.usage_limits),
                 revision=SubscriptionRow.revision + 1,
             )
         )
@@ -198,6 +200,7 @@ class Subscriptions:
             "trial_ends_at": agreement.trial_ends_at,
             "auto_convert": agreement.auto_convert,
             "billing_threshold": subscription.billing_threshold,
+            "usage_limits": written_limits(subscription.usage_limits),
         }
 
     def _phase_values(
@@ -257,6 +260,7 @@ def subscription_of(row: SubscriptionRow) -> Subscription:
         auto_convert=row.auto_convert,
         billing_entity=row.billing_entity_id,
         billing_threshold=None if row.billing_threshold is None else unpadded(row.billing_threshold),
+        usage_limits=stored_limits(row.usage_limits),
     )
 
 

@@ -17,6 +17,7 @@ from domain.phases import Agreement, timeline
 from domain.subscription import Subscription
 from domain.subscription_states import TERMINAL, State
 from domain.terms import PlanTerms, plan_terms
+from storage.repositories.bundles import Bundles
 from storage.repositories.subscriptions import NewSubscription, Subscriptions, agreement_of
 from storage.services.rate_plans import pinned_version
 from storage.tables.catalog import OfferingRow, RatePlanVersionRow
@@ -88,13 +89,27 @@ def sold(
             f"{row.currency} of offering {offering!r} is not {currency}, in which the subscription is priced"
         )
         raise FieldProblem(field, f"{what}; subscribe to it anew instead")
-    return Sold(row, terms_of(session, tenant_id, row.plan_id, pin(session, tenant_id, row.plan_id, at)))
+    version = pin(session, tenant_id, row.plan_id, at)
+    return Sold(row, whole_terms(session, tenant_id, row.id, (row.plan_id, version), at))
 
 
 def terms_of(session: Session, tenant_id: str, plan: str, version: int) -> PlanTerms:
     """A pinned version, ready to be billed."""
     row = session.get_one(RatePlanVersionRow, (tenant_id, plan, version))
     return plan_terms(plan, version, row.content)
+
+
+def whole_terms(
+    session: Session, tenant_id: str, offering: str, pinned: tuple[str, int], at: datetime
+) -> PlanTerms:
+    """All an offering charges, given the version of its first plan: of a bundle the other plans too, as in force at `at`."""
+    return Bundles(session, tenant_id).of_offering(offering, terms_of(session, tenant_id, *pinned), at)
+
+
+def terms_held(session: Session, row: SubscriptionRow) -> PlanTerms:
+    """All a subscription pays for at present."""
+    pinned = (row.plan_id, row.plan_version)
+    return whole_terms(session, row.tenant_id, row.offering_id, pinned, row.starts_at)
 
 
 def pin(session: Session, tenant_id: str, plan: str, at: datetime) -> int:
@@ -190,8 +205,10 @@ def _others(
 def _clash(tx: Tx, row: SubscriptionRow, offering: str, units: Collection[str]) -> Conflict | None:
     if offering in (row.offering_id, row.change_offering_id):
         return AlreadySubscribed(row.customer_id, offering, row.id)
-    priced = set(terms_of(tx.session, tx.tenant_id, row.plan_id, row.plan_version).units)
-    if row.change_plan_id is not None and row.change_plan_version is not None:
-        priced |= set(terms_of(tx.session, tx.tenant_id, row.change_plan_id, row.change_plan_version).units)
+    priced = set(terms_held(tx.session, row).units)
+    if row.change_offering_id and row.change_plan_id and row.change_plan_version and row.change_at:
+        to_come = (row.change_plan_id, row.change_plan_version)
+        whole = whole_terms(tx.session, tx.tenant_id, row.change_offering_id, to_come, row.change_at)
+        priced |= set(whole.units)
     shared = priced & set(units)
     return UnitAlreadyPriced(row.customer_id, min(shared), row.id) if shared else None

@@ -14,10 +14,12 @@ from sqlalchemy.orm import Session
 from domain.catalog.catalog import Catalog
 from domain.catalog.fields import CatalogRefused, FieldProblem
 from domain.subscription import Subscription, require_postpaid
+from domain.usage_limits import require_priced
 from storage.repositories.catalog import CatalogRepository
 from storage.repositories.customers import Customers
 from storage.repositories.subscriptions import Subscriptions
-from storage.services.agreeing import agreed, pin, terms_of
+from storage.services.agreeing import agreed, pin, terms_held, whole_terms
+from storage.tables.subscriptions import SubscriptionRow
 from storage.tables.tenants import BillingEntityRow
 
 
@@ -45,11 +47,11 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
     issuers = set(session.scalars(select(BillingEntityRow.id).where(BillingEntityRow.tenant_id == tenant_id)))
     repository = Subscriptions(session, tenant_id)
     ended = {key: each for key, each in repository.all().items() if each.ended_at is not None}
-    pins = repository.pinned()
+    held = {row.id: row for row in repository.rows()}
     places = {key: f"subscriptions[{place}]" for place, key in enumerate(asked.subscriptions)}
     # Many subscriptions of a file share a plan and a day.
     version_of = cache(lambda plan, at: pin(session, tenant_id, plan, at))
-    units_of = cache(lambda plan, number: terms_of(session, tenant_id, plan, number).units)
+    units_of = cache(lambda code, pinned, at: whole_terms(session, tenant_id, code, pinned, at).units)
     starting, problems = [], []
     for key in new:
         each = asked.subscriptions[key]
@@ -57,9 +59,10 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
         issuer = each.billing_entity or customer.billing_entity or asked.tenant.entity.code
         time_zone = customer.time_zone
         version = version_of(offering.plan, each.starts_at(time_zone))
-        units = units_of(offering.plan, version)
+        units = units_of(each.offering, (offering.plan, version), each.starts_at(time_zone))
         try:
             require_postpaid(each.billing_threshold, offering.billing_mode, places[key])
+            require_priced(each.usage_limits, units, f"{places[key]}.usageLimits")
             if issuer not in issuers:
                 raise FieldProblem(
                     f"{places[key]}.billingEntityId", f"{issuer!r} is no billing entity of this tenant"
@@ -72,7 +75,7 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
                     trial_days=offering.trial_days,
                     time_zone=time_zone,
                     billing_entity=issuer,
-                    not_before=_taken_until(session, tenant_id, each, units, ended, pins),
+                    not_before=_taken_until(session, each, units, ended, held),
                     path=places[key],
                 )
             )
@@ -84,22 +87,30 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
 
 
 def change_ends(session: Session, asked: Catalog, changed: Collection[str]) -> None:
-    """Let these subscriptions end, and interim invoices of them be cut, when the file says."""
+    """Let these subscriptions end, and interim invoices of them be cut, when the file says, with the limits it gives them. Raises
+    CatalogRefused."""
     if not changed:
         return
     repository = Subscriptions(session, asked.tenant.id)
-    time_zones = {row.id: row.time_zone for row in repository.rows()}
+    rows = {row.id: row for row in repository.rows()}
+    places = {key: place for place, key in enumerate(asked.subscriptions)}
     for key in changed:
-        repository.change_end(asked.subscriptions[key], time_zones[key])
+        try:
+            units = terms_held(session, rows[key]).units
+            require_priced(
+                asked.subscriptions[key].usage_limits, units, f"subscriptions[{places[key]}].usageLimits"
+            )
+        except FieldProblem as problem:
+            raise CatalogRefused([problem]) from None
+        repository.change_end(asked.subscriptions[key], rows[key].time_zone)
 
 
 def _taken_until(
     session: Session,
-    tenant_id: str,
     new: Subscription,
     units: Collection[str],
     ended: Mapping[str, Subscription],
-    pins: Mapping[str, tuple[str, int]],
+    held: Mapping[str, SubscriptionRow],
 ) -> datetime | None:
     """When the customer's ended subscriptions that priced these units ended at the latest: usage until then is theirs."""
     ends = [
@@ -107,6 +118,6 @@ def _taken_until(
         for key, each in ended.items()
         if each.customer == new.customer
         and each.ended_at is not None
-        and set(units) & set(terms_of(session, tenant_id, *pins[key]).units)
+        and set(units) & set(terms_held(session, held[key]).units)
     ]
     return max(ends, default=None)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from domain.access import Feature
+from domain.bundles import TWICE, priced_twice
 from domain.catalog.fields import CatalogRefused, FieldProblem, Fields
 from domain.catalog.offerings import LEGAL_MOVES, Offering, offering_document, read_offering
 from domain.errors import Conflict, NotFound
@@ -244,6 +245,15 @@ class Offerings:
             elif plan.currency != offering.currency:
                 what = f"{offering.currency} is not {plan.currency}, the currency of rate plan {plan_id!r}"
                 yield FieldProblem("currency", what)
+        latest = self._plans.latest(offering.plans) if offering.further_plans else {}
+        priced = {
+            plan: [price["unit"] for price in latest[plan].content["prices"]]
+            for plan in offering.plans
+            if plan in latest
+        }
+        twice = priced_twice(priced)
+        if twice is not None:
+            yield FieldProblem("ratePlanIds", TWICE.format(*twice))
         for index, feature in enumerate(offering.features):
             if feature.unit is not None and feature.unit not in self._reader.units():
                 what = f"{feature.unit!r} is no metric of this tenant; create it, or correct the name"

@@ -17,8 +17,9 @@ from domain.period import zone
 from domain.phases import Phase
 from domain.plan_change import IMMEDIATE, PERIOD_END, Preview, Side, Situation, preview
 from domain.subscription_states import BILLED, CHANGEABLE, MIGRATABLE, State, require_one_of
-from storage.repositories.bill_requests import BillRunInProgress
-from storage.services.agreeing import AlreadySubscribed, Sold, require_free, sold, terms_of
+from storage.bill_claims import is_billed_now
+from storage.repositories.bill_requests import LIVE, BillRunInProgress
+from storage.services.agreeing import AlreadySubscribed, Sold, require_free, sold, terms_held
 from storage.services.sent import violated
 from storage.services.subscription_upkeep import record
 from storage.services.subscriptions import Subscriptions, schedule_of
@@ -91,9 +92,12 @@ class PlanChanges:
     def migrate(self, subscription_id: str, sent: Mapping[str, Any]) -> tuple[SubscriptionRow, Preview]:
         """Make it now, also while paused, but not while the tenant is being billed. Raises BillRunInProgress and what `change` raises."""
         running = select(BillRequestRow.id).where(
-            BillRequestRow.tenant_id == self._tx.tenant_id, BillRequestRow.status.in_(("QUEUED", "RUNNING"))
+            BillRequestRow.tenant_id == self._tx.tenant_id,
+            BillRequestRow.status.in_(("QUEUED", "RUNNING")),
+            BillRequestRow.environment == LIVE,
         )
-        if self._tx.session.scalars(running.limit(1)).first() is not None:
+        is_running = self._tx.session.scalars(running.limit(1)).first() is not None
+        if is_running or is_billed_now(self._tx.session, self._tx.tenant_id):
             raise BillRunInProgress(self._tx.tenant_id)
         asked = self._asked(subscription_id, sent, MIGRATABLE)
         return self._make(asked), asked.preview
@@ -120,7 +124,7 @@ class PlanChanges:
         require_free(
             self._tx, row.customer_id, target, offer.terms.units, since=begins, until=row.ends_at, but=row.id
         )
-        old = Sold(current, terms_of(self._tx.session, self._tx.tenant_id, row.plan_id, row.plan_version))
+        old = Sold(current, terms_held(self._tx.session, row))
         sides = Side(current.name, old.base_fee), Side(offer.offering.name, offer.base_fee)
         shown = preview(*sides, self._situation(row, last, current, at), at=at, effective=effective)
         return Change(row, last, offer, effective, reason, shown)

@@ -19,10 +19,11 @@ from domain.phases import Phase
 from domain.plan_change import IMMEDIATE, PERIOD_END
 from domain.subscription import Subscription, read_subscription, read_threshold, require_postpaid
 from domain.subscription_states import TERMINAL, State, require_legal, require_one_of
+from domain.usage_limits import read_usage_limits, require_priced, written_limits
 from storage.repositories.billing_entities import BillingEntities
 from storage.repositories.paging import PageQuery, keyset
 from storage.repositories.subscriptions import Subscriptions as Repository
-from storage.services.agreeing import AlreadySubscribed, agreed, require_free, sold
+from storage.services.agreeing import AlreadySubscribed, agreed, require_free, sold, terms_held
 from storage.services.sent import new_id, violated
 from storage.services.subscription_upkeep import catch_up, record
 from storage.tables.catalog import OfferingRow
@@ -44,6 +45,12 @@ class SubscriptionExists(Conflict):
     """The id is taken."""
 
     code = "SUBSCRIPTION_EXISTS"
+
+
+class SubscriptionOver(Conflict):
+    """It has ended."""
+
+    code = "SUBSCRIPTION_OVER"
 
 
 class Subscriptions:
@@ -83,6 +90,7 @@ class Subscriptions:
             at=asked.starts_at(customer.time_zone),
         )
         require_postpaid(asked.billing_threshold, offer.offering.billing_mode)
+        require_priced(asked.usage_limits, offer.terms.units)
         not_before = require_free(
             self._tx,
             customer.id,
@@ -134,6 +142,26 @@ class Subscriptions:
         self.rows.touch(row, at=self._tx.at)
         said = {"before": before and str(unpadded(before, 2)), "after": threshold and str(threshold)}
         self._tx.record("SUBSCRIPTION_CHANGED", "subscription", row.id, {"billingThreshold": said})
+        return row
+
+    def limit_usage(self, subscription_id: str, sent: Mapping[str, Any]) -> SubscriptionRow:
+        """Put these limits on usage in place of those it has; none: its plan's hold. They count for every period that is not billed
+        for good yet, the present one as a whole. Raises SubscriptionNotFound, SubscriptionOver, FieldProblem."""
+        fields = Fields(sent, "")
+        limits = read_usage_limits(fields)
+        fields.done()
+        row, last = self.open(subscription_id)
+        if last.state in TERMINAL:
+            raise SubscriptionOver(
+                f"subscription {row.id!r} is {last.state}; limits on its usage mean nothing"
+            )
+        require_priced(limits, terms_held(self._tx.session, row).units)
+        before, after = row.usage_limits, written_limits(limits)
+        if before != after:
+            row.usage_limits = after
+            self.rows.touch(row, at=self._tx.at)
+            changes = {"usageLimits": {"before": before, "after": after}}
+            self._tx.record("SUBSCRIPTION_LIMITED", "subscription", row.id, changes)
         return row
 
     def cancel(self, subscription_id: str, sent: Mapping[str, Any]) -> SubscriptionRow:

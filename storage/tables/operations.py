@@ -6,13 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables.base import Base, CreatedAt, Id, TenantId
 
 
 class BillRequestRow(Base):
-    """Somebody's wish to bill a month; a sensor picks it up once it is QUEUED. `customers` empty: all of them."""
+    """Somebody's wish to bill a month; a sensor picks it up once it is QUEUED. `customers` empty: all of them; otherwise those that
+    `targets`, the customers, subscriptions or offerings asked for, come to. `result`: what a TEST run came to."""
 
     __tablename__ = "bill_requests"
     __table_args__ = (
@@ -21,6 +23,8 @@ class BillRequestRow(Base):
             "status IN ('CREATED', 'QUEUED', 'RUNNING', 'COMPLETED', 'PARTIALLY_FAILED', 'FAILED')",
             name="status",
         ),
+        CheckConstraint("scope IN ('ALL', 'CUSTOMER', 'SUBSCRIPTION', 'OFFERING')", name="scope"),
+        CheckConstraint("environment IN ('LIVE', 'TEST')", name="environment"),
         # Two runs of one tenant at once: the database lets exactly one through.
         Index(
             "uq_bill_requests_one_at_a_time",
@@ -34,6 +38,9 @@ class BillRequestRow(Base):
     id: Mapped[Id]
     month: Mapped[str]
     customers: Mapped[list[str]]
+    scope: Mapped[str] = mapped_column(server_default="ALL")
+    targets: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
+    environment: Mapped[str] = mapped_column(server_default="LIVE")
     auto_finalize: Mapped[bool]
     notes: Mapped[str | None]
     idempotency_key: Mapped[str | None]
@@ -43,6 +50,9 @@ class BillRequestRow(Base):
     error: Mapped[str | None]
     invoices_generated: Mapped[int]
     customers_processed: Mapped[int]
+    progress: Mapped[int] = mapped_column(server_default="0")
+    failures: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[CreatedAt]
     queued_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, Date, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -79,6 +80,7 @@ class SubscriptionRow(Base):
     change_plan_id: Mapped[str | None]
     change_plan_version: Mapped[int | None]
     change_reason: Mapped[str | None]
+    usage_limits: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
     dunning_attempt: Mapped[int] = mapped_column(server_default="0")
     payment_failed_at: Mapped[datetime | None]
     revision: Mapped[int] = mapped_column(server_default="1")

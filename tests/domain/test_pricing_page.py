@@ -18,6 +18,7 @@ from domain.catalog.plans import RatePlan
 from domain.catalog.units import Unit
 from domain.period import Schedule, month_bounds
 from domain.terms import Contract, plan_terms, terms_of_month
+from domain.usage_limits import UsageLimit, read_usage_limits
 from storage.catalog_file import load_document
 from tests.transforms.billing_rows import metered, terms
 from tests.transforms.months import bill_months, contract
@@ -62,7 +63,9 @@ def plan_in(text: str, folder: Path) -> RatePlan:
     return read_plan(Fields(load_document(file), ""), "USD")
 
 
-def billed(plan: RatePlan, unit: str, events: list[Decimal]) -> dict[str, Any]:
+def billed(
+    plan: RatePlan, unit: str, events: list[Decimal], limits: tuple[UsageLimit, ...] = ()
+) -> dict[str, Any]:
     """All ten stages over a month of the plan with these events; unrounded charges of events are those of the price."""
     from tests.transforms.charged_events import with_event_charges
 
@@ -71,12 +74,41 @@ def billed(plan: RatePlan, unit: str, events: list[Decimal]) -> dict[str, Any]:
     schedule = Schedule(march.start.date(), "MONTHLY", 1, "UTC")
     agreed = plan_terms(plan.key, 1, content)
     contract = Contract(
-        "acme", "c1", "sub", schedule, march.start, None, "o", "POSTPAID", "main", "HALF_EVEN", agreed
+        "acme",
+        "c1",
+        "sub",
+        schedule,
+        march.start,
+        None,
+        "o",
+        "POSTPAID",
+        "main",
+        "HALF_EVEN",
+        agreed,
+        limits=limits,
     )
     rows = terms_of_month(contract, "2026-03")
     line = next(row for row in rows if row["unit"] == unit)
     usage = metered(*((line, str(event)) for event in events))
     return run(metered_events=with_event_charges(usage, line), terms=terms(*rows))
+
+
+_LIMITS = re.compile(
+    r"```yaml\nkey: capped\n(?P<plan>(?:(?!```).)*)```.*?```yaml\n(?P<limits>usageLimits:(?:(?!```).)*)```\n\n"
+    r"\| calls \| charge with this limit \|\n\| --- \| --- \|\n(?P<rows>(?:\|[^\n]*\|\n)+)",
+    re.DOTALL,
+)
+
+
+def test_a_subscriptions_own_limit_comes_to_what_the_page_says(tmp_path: Path) -> None:
+    found = _LIMITS.search(PAGE.read_text(encoding="utf-8"))
+    assert found is not None
+    (tmp_path / "limits.yaml").write_text(found["limits"], encoding="utf-8")
+    limits = read_usage_limits(Fields(load_document(tmp_path / "limits.yaml"), ""))
+    plan = plan_in(f"key: capped\n{found['plan']}", tmp_path)
+    for row in found["rows"].splitlines():
+        used, charge = (Decimal(cell.strip()) for cell in row.strip("|").split("|"))
+        assert billed(plan, "calls", [used], limits)["settlements"]["total"].to_list() == [charge]
 
 
 def test_the_page_has_an_example_of_every_model() -> None:

@@ -76,7 +76,7 @@ def ask(world: World, *, auto_finalize: bool) -> str:
 
 def run_for(world: World, request: dg.RunRequest) -> None:
     """What the daemon does with the sensor's request, in this process."""
-    result = world.defs.resolve_job_def(close_month.name).execute_in_process(
+    result = world.defs.resolve_job_def(request.job_name or close_month.name).execute_in_process(
         instance=world.instance,
         partition_key=request.partition_key,
         run_config={**QUIET, **request.run_config},

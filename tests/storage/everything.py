@@ -229,6 +229,7 @@ EVERYTHING: dict[str, Any] = {
             "endDate": "2999-01-01",
             "billingCycle": "QUARTERLY",
             "billingAnchorDay": 15,
+            "usageLimits": [{"unit": "calls", "limit": "10000", "ovBehavior": "IGNORE"}],
         },
         {
             "id": "sub_bob",

@@ -6,7 +6,7 @@ import pytest
 
 from domain.pricing.tiers import BadTiers
 from tests.transforms.billing_rows import d, term, terms, tiers
-from transforms.charges import charge, event_charge, price_columns, tier_breakdown, tier_count
+from transforms.charges import charge, event_charge, price_columns, tier_breakdown, tier_count, too_much
 from transforms.frames import EXACT, QUANTITY
 
 BANDS = tiers((1000, "0.010"), (10000, "0.008"), (None, "0.005"))
@@ -72,9 +72,30 @@ def test_an_event_has_a_charge_of_its_own_where_terms_say_so(quantity: int, own:
     assert (result.dtype, result.to_list()) == (EXACT, [d(own), None, None])
 
 
-def test_a_charge_beyond_what_decimals_hold_is_an_error_not_a_wrong_number() -> None:
-    with pytest.raises(pl.exceptions.ComputeError, match="overflow"):
-        charged(term(rate=d("123456.123456789012")), "99999999999999999.999999999")
+@pytest.mark.parametrize(
+    ("line", "units"),
+    [
+        (term(rate=d("123456.123456789012")), "99999999999999999.999999999"),
+        (term(rate=d(1)), "100000000000000000"),
+        (term(model="GRADUATED", tiers=tiers((10**16, "100"), (None, "1"))), "10000000000000001"),
+        (term(model="VOLUME_TIERED", tiers=tiers((10**16, "1"), (None, "100"))), "10000000000000001"),
+        (term(model="INCLUDED_QUOTA", rate=d(10**11), block_size=d("0.000001")), 1),
+        (term(model="PERCENTAGE", rate=d(10**11)), 10**6),
+    ],
+)
+def test_a_charge_beyond_what_decimals_hold_is_known_before_it_is_worked_out(
+    line: dict, units: object
+) -> None:
+    assert charged(line, units) is None
+    frame = price_columns(terms(line)).with_columns(billable=pl.lit(d(units)).cast(QUANTITY))
+    told = nw.from_native(frame).select(much=too_much(nw.col("billable"), tier_count(terms(line))))
+    assert told["much"].to_list() == [True]
+
+
+def test_just_below_it_every_digit_is_kept() -> None:
+    assert charged(term(rate=d("0.99")), "99999999999999999.999999999") == d("98999999999999999.99999999901")
+    line = term(model="GRADUATED", tiers=tiers((10**16, "100"), (None, "1")))
+    assert charged(line, 5) == d(500), "a band that is too much in full does not concern who never fills it"
 
 
 @pytest.mark.parametrize(

@@ -12,33 +12,36 @@ from api.control.bodies import Body, Instant
 from api.control.calls import Area, Call, Door, managed_router
 from api.problems import FieldError, Problem
 from domain.period import billing_month
-from storage.repositories.bill_requests import BillRequests
+from storage.repositories.bill_requests import EVERYBODY, BillRequests, NoResult, Target
+from storage.repositories.bill_targets import target_of
 from storage.tables.operations import BillRequestRow
 from storage.tables.tenants import TenantRow
 from storage.tenancy import Tx
 
 
 class BillRunRequest(Body):
-    """What to bill: one calendar month in the tenant's time zone, of all customers or some."""
+    """What to bill: one calendar month in the tenant's time zone, of all customers or some. An invoice is a customer's, so a run of
+    subscriptions or offerings bills the customers that have them, whole. TEST computes everything and posts nothing."""
 
     billing_period_start: Instant
     billing_period_end: Instant
     billing_period_label: str | None = None
     target_scope: Literal["ALL", "CUSTOMER", "SUBSCRIPTION", "OFFERING"] = "ALL"
     customer_ids: list[str] = Field(default_factory=list)
+    subscription_ids: list[str] = Field(default_factory=list)
+    offering_ids: list[str] = Field(default_factory=list)
     auto_finalize: bool = False
     environment: Literal["LIVE", "TEST"] = "LIVE"
     notes: str | None = None
 
 
 def bill_run_routes(door: Door) -> APIRouter:
-    """POST /api/v1/bill-runs (201), POST /{id}/execute (202), GET /{id}."""
+    """POST /api/v1/bill-runs (201), POST /{id}/execute (202), GET /{id}, GET /{id}/result."""
     router = managed_router("/api/v1/bill-runs", "bill runs")
 
     @router.post("", status_code=201)
     def create(body: BillRunRequest, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
         """Ask for a bill run of one calendar month; it begins when it is executed."""
-        _supported(body)
         return call.write(lambda tx: _create(tx, body), status=201)
 
     @router.post("/{run}/execute", status_code=202)
@@ -53,6 +56,11 @@ def bill_run_routes(door: Door) -> APIRouter:
         """How far a bill run is."""
         return call.read(lambda tx: _shown(BillRequests(tx.session, tx.tenant_id).get(run)))
 
+    @router.get("/{run}/result")
+    def result(run: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
+        """What a TEST run came to: each invoice with its lines, who would be held and why, what the gates say."""
+        return call.read(lambda tx: _result(tx, run))
+
     return router
 
 
@@ -60,21 +68,43 @@ def _create(tx: Tx, body: BillRunRequest) -> dict[str, Any]:
     tenant = tx.session.get_one(TenantRow, tx.tenant_id)
     row = BillRequests(tx.session, tx.tenant_id, tx.actor).create(
         _month(body, tenant.time_zone),
-        customers=body.customer_ids,
-        auto_finalize=body.auto_finalize,
+        target=_target(tx, body),
+        environment=body.environment,
+        auto_finalize=_auto_finalize(body),
         notes=body.notes,
     )
     return _shown(row)
 
 
-def _supported(body: BillRunRequest) -> None:
-    """Raises Problem (422) naming the field that asks for what does not exist yet."""
-    if body.target_scope in ("SUBSCRIPTION", "OFFERING"):
-        _refuse("targetScope", f"{body.target_scope} is not supported yet; use ALL or CUSTOMER")
-    if (body.target_scope == "CUSTOMER") != bool(body.customer_ids):
-        _refuse("customerIds", "must name at least one customer with targetScope CUSTOMER, and none with ALL")
-    if body.environment != "LIVE":
-        _refuse("environment", "TEST is not supported yet; use LIVE")
+def _target(tx: Tx, body: BillRunRequest) -> Target:
+    """Whom the run is for. Raises Problem (422) where the ids do not fit the scope, and what `target_of` raises."""
+    asked = {
+        "CUSTOMER": ("customerIds", body.customer_ids),
+        "SUBSCRIPTION": ("subscriptionIds", body.subscription_ids),
+        "OFFERING": ("offeringIds", body.offering_ids),
+    }
+    for scope, (field, ids) in asked.items():
+        if scope == body.target_scope and not ids:
+            _refuse(field, f"must name at least one with targetScope {scope}")
+        if scope != body.target_scope and ids:
+            _refuse(field, f"means nothing with targetScope {body.target_scope}; leave it out")
+    if body.target_scope == "ALL":
+        return EVERYBODY
+    field, ids = asked[body.target_scope]
+    return target_of(tx.session, tx.tenant_id, body.target_scope, field, ids)
+
+
+def _auto_finalize(body: BillRunRequest) -> bool:
+    if body.auto_finalize and body.environment == "TEST":
+        _refuse("autoFinalize", "a TEST run makes no invoice that could be finalized; leave it out")
+    return body.auto_finalize
+
+
+def _result(tx: Tx, run: str) -> dict[str, Any]:
+    row = BillRequests(tx.session, tx.tenant_id).get(run)
+    if row.result is None:
+        raise NoResult(run, row.environment, row.status)
+    return dict(row.result)
 
 
 def _month(body: BillRunRequest, time_zone: str) -> str:
@@ -108,13 +138,17 @@ def _shown(row: BillRequestRow) -> dict[str, Any]:
             "id": row.id,
             "status": row.status,
             "month": row.month,
+            "environment": row.environment,
+            "target_scope": row.scope,
+            "target_ids": row.targets,
             "customer_ids": row.customers,
             "invoices_generated": row.invoices_generated,
             "customers_processed": row.customers_processed,
-            "progress_pct": 100 if row.completed_at else 0,
+            "progress_pct": 100 if row.completed_at else row.progress,
             "duration_ms": None if took is None else int(took.total_seconds() * 1000),
             "started_at": row.started_at,
             "completed_at": row.completed_at,
+            "failures": row.failures,
             "error": row.error,
         }
     )

@@ -16,6 +16,14 @@ class ScheduledChange(Shown):
     reason: str | None
 
 
+class UsageLimit(Shown):
+    """What one subscription may use of a unit in a period."""
+
+    unit: str
+    limit: Exact
+    ov_behavior: str = Field(examples=["BLOCK"])
+
+
 class Subscription(Shown):
     """A subscription as it stands."""
 
@@ -39,6 +47,7 @@ class Subscription(Shown):
     billing_threshold: Exact | None = Field(examples=["500"])
     current_period_start: Instant | None
     current_period_end: Instant | None
+    usage_limits: list[UsageLimit]
     cancel_at: Instant | None
     cancel_reason: str | None
     scheduled_change: ScheduledChange | None
@@ -313,12 +322,34 @@ class InvoiceWithLines(Invoice):
     taxes: list[InvoiceTax]
 
 
+class BillRunFailure(Shown):
+    """A customer a run could not bill, and why."""
+
+    customer_id: str
+    reason: str = Field(examples=["NO_PRICE: unit calls used by customer cus_1 is not priced by plan pro v1"])
+
+
+class DryRun(Shown):
+    """What a TEST run came to. Nothing of it was posted."""
+
+    month: str = Field(examples=["2026-01"])
+    environment: str = Field(examples=["TEST"])
+    invoices: list[Object]
+    held: list[Object]
+    totals: list[Object]
+    rows: dict[str, int]
+    gates: list[Object]
+
+
 class BillRun(Shown):
     """A run that bills a month; it has ended with COMPLETED, FAILED or PARTIALLY_FAILED."""
 
     id: str
     status: str = Field(examples=["QUEUED"])
     month: str = Field(examples=["2026-01"])
+    environment: str = Field(examples=["LIVE"])
+    target_scope: str = Field(examples=["ALL"])
+    target_ids: list[str]
     customer_ids: list[str]
     invoices_generated: int
     customers_processed: int
@@ -326,4 +357,5 @@ class BillRun(Shown):
     duration_ms: int | None
     started_at: Instant | None
     completed_at: Instant | None
+    failures: list[BillRunFailure]
     error: str | None

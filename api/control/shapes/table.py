@@ -49,6 +49,7 @@ NOUNS: Mapping[str, Shape] = {
 
 ROUTES: Mapping[str, Shape | type[list[Any]]] = {
     "get /api/v1/audit-log/verify": people.AuditVerdict,
+    "get /api/v1/bill-runs/{run}/result": money.DryRun,
     "get /api/v1/coupons/{coupon_id}/redemptions": catalog.Redemption,
     "get /api/v1/credit-notes": billing.CreditNote,
     "get /api/v1/customers/{customer_id}/invoice-preview": billing.Preview,

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from api.control.bodies import Body
+
+LIMITS = (
+    "How much of a unit may be used in a period, in place of what the plan says; ovBehavior beyond it: BLOCK (the usual), "
+    "CHARGE or IGNORE."
+)
+LIMITED: list[dict[str, Any]] = [{"unit": "api_calls", "limit": 10000, "ovBehavior": "BLOCK"}]
 
 
 class NewSubscription(Body):
@@ -45,6 +51,7 @@ class NewSubscription(Body):
         description="Accrued spend before tax at which an interim invoice is cut; never.",
         examples=["500"],
     )
+    usage_limits: list[dict[str, Any]] | None = Field(None, description=LIMITS, examples=[LIMITED])
 
 
 class Threshold(Body):
@@ -55,6 +62,12 @@ class Threshold(Body):
         description="Accrued spend before tax, in the customer's currency; null: never.",
         examples=["500"],
     )
+
+
+class UsageLimits(Body):
+    """All limits of the subscription."""
+
+    usage_limits: list[dict[str, Any]] = Field(description=LIMITS, examples=[LIMITED])
 
 
 class Reason(Body):

@@ -15,6 +15,7 @@ from api.control.subscriptions.bodies import (
     PaymentOutcome,
     Reason,
     Threshold,
+    UsageLimits,
 )
 from api.control.subscriptions.shown import (
     shown,
@@ -89,6 +90,13 @@ def _state_routes(router: APIRouter, door: Door) -> None:
     ) -> Response:
         """End it now, its keys with it, or at the end of the period."""
         return call.write(lambda tx: shown(Subscriptions(tx).cancel(subscription, _sent(body)), tx))
+
+    @router.put("/{subscription}/usage-limits")
+    def limit_usage(
+        subscription: str, body: UsageLimits, call: Annotated[Call, Depends(changing)]
+    ) -> Response:
+        """Replace its limits on usage; an empty list leaves the plan's."""
+        return call.write(lambda tx: shown(Subscriptions(tx).limit_usage(subscription, body.sent()), tx))
 
     @router.post("/{subscription}/pause")
     def pause(

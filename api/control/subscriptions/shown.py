@@ -40,6 +40,7 @@ def shown(row: SubscriptionRow, tx: Tx) -> dict[str, Any]:
             "billing_threshold": None if row.billing_threshold is None else unpadded(row.billing_threshold),
             "current_period_start": period and period.start,
             "current_period_end": period and period.end,
+            "usage_limits": row.usage_limits,
             "cancel_at": row.cancel_at,
             "cancel_reason": row.cancel_reason,
             "scheduled_change": _scheduled(row),

@@ -158,9 +158,9 @@ async def test_a_second_run_at_once_is_a_conflict(door: httpx.AsyncClient) -> No
         ({"billingPeriodEnd": "2023-12-02T00:00:00Z"}, "billingPeriodStart"),
         ({"billingPeriodStart": "2023-10-01T00:00:00Z"}, "billingPeriodStart"),
         ({"billingPeriodStart": "soon"}, "billingPeriodStart"),
-        ({"targetScope": "OFFERING"}, "targetScope"),
+        ({"targetScope": "OFFERING"}, "offeringIds"),
         ({"targetScope": "CUSTOMER"}, "customerIds"),
-        ({"environment": "TEST"}, "environment"),
+        ({"environment": "TEST", "autoFinalize": True}, "autoFinalize"),
     ],
 )
 async def test_a_run_that_cannot_be_is_refused_by_field(

@@ -1,0 +1,44 @@
+"""A month's bill without billing. Put here: terms, usage and wallets as they are now, through metering and the ten stages, in memory.
+Keep out: judging the tables (assets/_dry_run.py), its report (storage/dry_run_report.py).
+
+Nothing here writes anywhere: no invoice gets a number, no wallet moves, the ledger and the lake stay as they are.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+from sqlalchemy.orm import Session
+
+from domain.period import parse_month
+from storage.earlier import earlier_allowances
+from storage.lake import Lake, Scope
+from storage.repositories.terms import frozen_terms
+from storage.repositories.wallet_billing import frozen_balances
+from transforms.frames import BILLING_TERMS, WALLET_BALANCES
+from transforms.meter import meter
+from transforms.pipeline import run
+from transforms.s02_rollover import earlier_months, rollover
+from transforms.terms import due
+
+
+def dry_run(session: Session, lake: Lake, scope: Scope) -> dict[str, pl.DataFrame]:
+    """All tables of the scope's month from billing_terms to settlements, by name, as a bill at this moment would make them.
+
+    A month that has not ended is billed up to now. Raises NotAMonth, and what metering and the stages raise.
+    """
+    assert scope.month is not None
+    parse_month(scope.month)
+    who = {"tenants": scope.tenant_list, "customers": scope.customer_list}
+    terms = pl.DataFrame(frozen_terms(session, month=scope.month, **who), schema=BILLING_TERMS.schema)
+    wallets = pl.DataFrame(frozen_balances(session, month=scope.month, **who), schema=WALLET_BALANCES.schema)
+    earlier = earlier_allowances(lake, scope, earlier_months(terms))
+    metered = meter(
+        validated_events=lake.scan("validated_events", Scope(None, scope.tenants, scope.customers)),
+        terms=terms,
+        month=scope.month,
+        rollovers=rollover(terms=due(terms), earlier_allowances=earlier),
+    )
+    made = run(
+        metered_events=metered.lazy(), terms=terms, earlier_allowances=earlier, wallet_balances=wallets
+    )
+    return {"billing_terms": terms, "wallet_balances": wallets, "metered_events": metered, **made}
