@@ -115,7 +115,7 @@ def _fields() -> list[pl.Expr]:
         key.hash(seed=7).reinterpret(signed=True).alias("key_hash"),
         (pl.col("k") * 11 + 5).alias("payload_hash"),
         pl.lit(False).alias("correction"),
-        pl.lit(None).alias("backfill"),
+        *(pl.lit(None).alias(name) for name in ("backfill", "act", "corrects", "origin_received_at")),
         payload.alias("payload"),
     ]
 

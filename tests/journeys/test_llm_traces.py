@@ -14,7 +14,10 @@ MONTH = "2023-11"
 METRICS = ["tokens_in=ContextTokens", "tokens_out=GeneratedTokens", "requests=1"]
 FILES = {"code": DATA / "llm_inference_trace_code.csv", "conv": DATA / "llm_inference_trace_conv.csv"}
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the traces are not part of this repository")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason="the traces are not part of this repository"),
+]
 
 
 class Aforo:

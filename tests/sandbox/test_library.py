@@ -14,10 +14,17 @@ from tools import sandbox_schema
 
 LIBRARY = sorted((Path(__file__).parents[2] / "examples" / "sandbox").glob("*.yaml"))
 LARGE = {"a-million-events"}
+MANY_MONTHS = {
+    "anchor-31", "annual-commitment", "fees-in-advance", "late-under-a-minimum", "prepaid-commitment", "quarterly-and-annual",
+    "rollover-with-cap", "disorder-and-batches",
+}  # fmt: skip
+"""Played with the long runs."""
 
 
 def marked(file: Path) -> object:
-    return pytest.param(file, id=file.stem, marks=[pytest.mark.slow] if file.stem in LARGE else [])
+    return pytest.param(
+        file, id=file.stem, marks=[pytest.mark.slow] if file.stem in LARGE | MANY_MONTHS else []
+    )
 
 
 @pytest.mark.parametrize("file", map(marked, LIBRARY))

@@ -110,6 +110,10 @@ def restore(redis: Redis) -> None:
         NOW_MS, NOW_MS + 0.75, str(NOW_MS), f"{SECONDS}Z", f"{SECONDS}.1Z", f"{SECONDS}.1234567Z", f"{SECONDS}.123456789Z",
         f"{SECONDS}.123456+00:00", f"{SECONDS}+0000", f"{SECONDS.replace('T', ' ')}Z",
     ],
+    ids=[
+        "milliseconds", "fraction", "number-as-text", "seconds", "1-digit", "7-digits", "9-digits",
+        "offset", "offset-without-colon", "space",
+    ],
 )  # fmt: skip
 def test_each_writing_of_a_time_is_that_time(port: int, redis: Redis, moment: object) -> None:
     with Line(port) as line:
