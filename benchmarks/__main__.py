@@ -44,7 +44,7 @@ def raw_to_invoices(repeats: Repeats = 5, events: int = 1_000_000, customers: in
 
 @app.command()
 def growth(repeats: Repeats = 1, sizes: str = "100000,1000000,10000000", customers: int = 1_000) -> None:
-    """The same for growing sizes; 10 million events want 6 GiB of memory and some minutes."""
+    """The same for growing sizes; 10 million events want 4 GiB of memory and some minutes."""
     head = report.heading(machine.describe(), machine.busy(), repeats)
     with tempfile.TemporaryDirectory(prefix="aforo-bench-") as folder:
         series = [
