@@ -95,10 +95,12 @@ def _failures_of(recorder: Any) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_border_of_every_field_keeps_to_the_document(api: Api) -> None:
     check(api, ("coverage",), 1)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_many_requests_and_sequences_of_them_keep_to_the_document(api: Api) -> None:
     check(api, ("examples", "fuzzing", "stateful"), 40)
