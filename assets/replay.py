@@ -10,6 +10,7 @@ from storage.lake import Lake, Scope
 from storage.replay import replay as again
 from storage.replay_report import page, report
 from storage.services.proposals import propose
+from transforms.compare import findings
 
 
 @dg.asset(
@@ -31,12 +32,11 @@ def replay(
         found = again(session, lake, scope.of(context.partition_key))
         proposals = propose(session, found, source="REPLAY")
     told = report(found)
-    counts = dict(found.lines["verdict"].value_counts().iter_rows())
     return dg.MaterializeResult(
         metadata={
             "equal": found.is_equal,
             "lines": found.lines.height,
-            "lines_different": found.lines.height - counts.get("EQUAL", 0),
+            "lines_different": findings(found.lines).height,
             "corrections_proposed": ", ".join(each["id"] for each in proposals) or "none",
             "report": dg.MetadataValue.json(told),
             "page": dg.MetadataValue.url(docs.write(f"replay/{context.run_id}.html", page(told))),

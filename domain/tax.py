@@ -166,9 +166,9 @@ def line_taxes(
     contained = [sum((Fraction(r.rate) for r in _rates(answer, True)), Fraction(0)) for answer in answers]
     exact = [Fraction(amount) / (1 + share) for amount, share in zip(amounts, contained, strict=True)]
     _levy(taxed, exact, answers, True, exponent, rounding)
-    inside = [
-        sum((tax for (line, _), tax in taxed.items() if line == at), _ZERO) for at in range(len(amounts))
-    ]
+    inside = [_ZERO] * len(amounts)
+    for (at, _), tax in taxed.items():
+        inside[at] += tax
     net = [amount - tax for amount, tax in zip(amounts, inside, strict=True)]
     _levy(taxed, [Fraction(amount) for amount in net], answers, False, exponent, rounding)
     return [_of_line(answer, net[at], at, taxed) for at, answer in enumerate(answers)]

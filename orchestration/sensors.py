@@ -4,6 +4,7 @@ The control API never calls Dagster: it queues a request in PostgreSQL. This sen
 back how the run went.
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,7 +73,9 @@ def _follow(context: dg.SensorEvaluationContext, session: Session, lake: Lake, r
     elif run.is_finished:
         error = f"run {run.run_id} ended as {run.status.value}; see it in the Dagster UI"
         requests.finished(session, row.tenant_id, row.id, "FAILED", error=error)
-    elif run.status == dg.DagsterRunStatus.STARTED and requests.is_stale(session, row):
+    elif (
+        run.status == dg.DagsterRunStatus.STARTED and requests.is_stale(session, row) and _died(context, run)
+    ):
         error = f"run {run.run_id} died without a word; a new run replaces whatever it left"
         requests.finished(session, row.tenant_id, row.id, "FAILED", error=error)
     else:
@@ -80,11 +83,21 @@ def _follow(context: dg.SensorEvaluationContext, session: Session, lake: Lake, r
         requests.progressed(session, row, made * 100 // len(TABLES))
 
 
+def _died(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> bool:
+    """Whether a run that does not hold its month has been silent for long, and did not end while we looked."""
+    last = context.instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+    silent = time.time() - last[0].event_log_entry.timestamp if last else requests.STALE_AFTER.total_seconds()
+    now = context.instance.get_run_by_id(run.run_id)
+    return silent >= requests.STALE_AFTER.total_seconds() and now is not None and not now.is_finished
+
+
 def _outcome_of(session: Session, lake: Lake, row: BillRequestRow) -> dict[str, Any]:
     """How a run that succeeded ended, as `finished` wants it: with customers it could not bill it is PARTIALLY_FAILED."""
     if row.environment == requests.TEST:
         session.refresh(row)
-        result = row.result or {}
+        if row.result is None:
+            return {"status": "FAILED", "error": "the run ended without a result; request it again"}
+        result = row.result
         invoiced, customers = len(result["invoices"]), {each["customerId"] for each in result["invoices"]}
         failures = result["held"]
     else:

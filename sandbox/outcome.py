@@ -199,7 +199,7 @@ def _credit_notes(session: Session) -> list[dict[str, Any]]:
         "applied",
     )
     rows = _rows(session, CreditNoteRow, "tenant_id", "number")
-    return [_columns(row, *(name for name in names if hasattr(row, name))) for row in rows]
+    return [_columns(row, *names) for row in rows]
 
 
 def _alerts(session: Session) -> list[dict[str, Any]]:

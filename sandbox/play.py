@@ -25,6 +25,7 @@ from storage.catalog_service import apply_catalog
 from storage.database import session_scope
 from storage.services.invoice_upkeep import keep_invoices
 from storage.services.subscription_upkeep import keep_up
+from storage.services.threshold_invoices import cut_invoices
 from storage.services.wallet_upkeep import keep_wallets
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -124,6 +125,7 @@ def _pass_time(world: World, until: datetime) -> int:
     keep_up(world.ground.database, until)
     keep_wallets(world.ground.database, until, Manual().collect)
     keep_invoices(world.ground.database, until)
+    cut_invoices(world.ground.database, world.ground.lake, until)
     return received
 
 

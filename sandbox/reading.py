@@ -7,7 +7,6 @@ import re
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from domain.catalog.fields import DAY, FieldProblem, Fields, shown
 from domain.instant import NotAnInstant, to_micros_since_epoch
@@ -56,15 +55,6 @@ def month(value: object, path: str) -> str:
     """A billing month. Raises FieldProblem."""
     if not isinstance(value, str) or not MONTH.fullmatch(value):
         raise FieldProblem(path, f"{shown(value)} is not a month; write it like 2026-03")
-    return value
-
-
-def mapping(fields: Fields, name: str) -> dict[str, Any]:
-    """A required object, as written."""
-    name, value = fields.raw(name)
-    if not isinstance(value, dict):
-        was = "is missing" if value is None else f"{shown(value)} is not an object"
-        raise FieldProblem(fields.at(name), f"{was}; write fields and values")
     return value
 
 

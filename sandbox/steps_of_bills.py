@@ -26,6 +26,7 @@ from storage.services.proposals import propose
 from storage.tables.corrections import ReplayRow
 from storage.tables.invoices import InvoiceRow
 from storage.tenancy import Tx
+from transforms.compare import findings
 
 
 def usual_time(month: str) -> datetime:
@@ -91,7 +92,10 @@ def credit_note(world: World, tenant: str, body: Body) -> str:
         name: body.rest.pop(name) for name in ("reason", "amount", "lines") if name in body.rest
     }
     with world.tx(tenant) as tx:
-        (invoice,) = _invoices(tx, body)[:1]
+        found = _invoices(tx, body)
+        if len(found) != 1:
+            raise FieldProblem("invoice", f"names {len(found)} invoices; a credit note is for one")
+        invoice = found[0]
         notes = CreditNotes(tx)
         row = notes.create({"invoiceId": invoice.id, **sent})
         if until != "DRAFT":
@@ -118,12 +122,12 @@ def replay_month(world: World, tenant: str, body: Body) -> str:
         proposals = [] if as_of else propose(session, found, source="REPLAY")
     told = report(found, as_of=as_of)
     world.replays.append(told | {"proposals": len(proposals)})
-    different = found.lines.filter(found.lines["verdict"] != "EQUAL").height
+    different = findings(found.lines).height
     return f"{month}: {found.lines.height} lines, {different} differ, {len(proposals)} proposals"
 
 
 def approve(world: World, tenant: str, body: Body) -> str:
-    """All that was proposed to the tenant and nobody approved yet."""
+    """The newest proposal nobody approved yet, of `month` if it is named."""
     month, reason = body.maybe("month"), body.maybe("reason") or "approved"
     body.done()
     with world.tx(tenant) as tx:

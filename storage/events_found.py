@@ -92,7 +92,8 @@ def whole_story(
 ) -> dict[str, Any]:
     """Where the event is and why: all that arrived under its key, the acts upon it, and what was billed for it last.
 
-    `state`: COUNTED; VOIDED, AMENDED (from the next bill on); ACT (it voids or amends another); QUARANTINED; ON_ITS_WAY.
+    `state`: COUNTED (an amendment, too: it stands for what it amends); VOIDED, AMENDED (from the next bill on); ACT (it voids
+    another); QUARANTINED; ON_ITS_WAY.
     Raises EventNotFound.
     """
     found = arrivals(lake, tenant_id, key)
