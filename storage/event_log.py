@@ -26,6 +26,7 @@ from domain.errors import TransientFailure
 from domain.limits import Counted, Limit
 from domain.quantity import plain
 from domain.usage import UsageEvent
+from storage.redis_line import Line
 
 ACCEPTED, DUPLICATE, CONFLICT, REJECTED = "A", "D", "C", "X"
 REMEMBER_SECONDS = 3 * 86_400
@@ -142,11 +143,11 @@ def append(
 
 
 async def append_async(
-    redis: AsyncRedis, request: Request, *, remember: int = REMEMBER_SECONDS, wait: bool = False
+    redis: AsyncRedis | Line, request: Request, *, remember: int = REMEMBER_SECONDS, wait: bool = False
 ) -> Receipt:
-    """`append` for the event loop."""
+    """`append` for the event loop. wait: needs a client with pipelines."""
     arguments = _arguments(request, remember)
-    if wait:
+    if wait and isinstance(redis, AsyncRedis):
         pipeline = redis.pipeline(transaction=False)
         _plan_wait(pipeline, arguments)
         return _receipt(*(await pipeline.execute())[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uvicorn
 
+from api.edge.protocol import EdgeProtocol
 from api.edge.settings import EdgeSettings
 
 
@@ -17,7 +18,7 @@ def main() -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=EdgeProtocol,
         access_log=False,
         server_header=False,
         log_level="warning",

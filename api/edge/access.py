@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ TENANT_NAMES = ("tenantId", "tenant_id")
 _FEATURE_NAMES = ("featureKey", "feature", "feature_key", "metricName", "metricKey", "metric_id")
 _BODY_LIMIT = 64 * 1024
 _MOST = 500
+_iso = lru_cache(10_000)(iso)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _TEXT = {"type": "string"}
 _QUESTION: dict[str, Any] = {
@@ -181,7 +183,7 @@ def wrong(name: str, what: str) -> Problem:
 
 
 def spelled(decision: Decision) -> dict[str, Any]:
-    resets_at = None if decision.resets_at is None else iso(decision.resets_at)
+    resets_at = None if decision.resets_at is None else _iso(decision.resets_at)
     return {
         "allowed": decision.allowed,
         "feature": decision.feature,

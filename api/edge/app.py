@@ -7,11 +7,10 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from fastapi import FastAPI, Request, Response
-from redis.exceptions import RedisError
-from starlette.requests import ClientDisconnect
+from fastapi import FastAPI
 
 from api import envelope
+from api.edge import direct
 from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
@@ -23,10 +22,6 @@ from api.edge.settings import EdgeSettings
 from api.edge.upload_worker import UploadWorker
 from api.edge.uploads import add_upload_routes
 from api.edge.webhooks import add_webhook_routes
-from api.problems import Problem
-from domain.errors import TransientFailure
-
-_RETRY = {"Retry-After": "1"}
 
 
 def create_app(settings: EdgeSettings) -> FastAPI:
@@ -45,7 +40,6 @@ def create_app(settings: EdgeSettings) -> FastAPI:
         await service.close()
 
     app = FastAPI(title="Aforo edge", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    # Routes are tried in order and routers within routers cost a match each: the busiest come first, directly.
     add_access_routes(app, service)
     add_ingest_routes(app, service)
     add_preflight_routes(app, service)
@@ -54,10 +48,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_webhook_routes(app, service)
     add_session_routes(app, service)
     add_health_routes(app, service)
-    app.add_exception_handler(RedisError, _unavailable)
-    app.add_exception_handler(OSError, _unavailable)
-    app.add_exception_handler(TransientFailure, _unavailable)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    direct.install(app)
     envelope.install(app)
     return app
 
@@ -73,17 +64,3 @@ def _settle_memory() -> None:
 def app_from_env() -> FastAPI:
     """The edge as its environment describes it; what uvicorn's workers start."""
     return create_app(EdgeSettings.from_env())
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    """Nothing was promised, so the client keeps its events and tries again."""
-    code = error.code if isinstance(error, TransientFailure) else "REDIS_UNAVAILABLE"
-    detail = (
-        str(error) if isinstance(error, TransientFailure) else "The event log does not answer; try again."
-    )
-    raise Problem(503, detail, code=code, headers=_RETRY) from error
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """The client went away in the middle of its body: nobody is there to read this, and nothing was kept."""
-    return Response(status_code=400)

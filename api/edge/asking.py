@@ -68,7 +68,7 @@ class Caller:
         granted = [_granted(rights.get(c), view, now, wanted) for c, wanted in questions]
         fields = [[g.counter for g in grants if g.counter is not None] for grants in granted]
         answers = await access_state.ask(
-            service.redis, tenant_id, limits, list(zip(customers, fields, strict=True))
+            service.asks, tenant_id, limits, list(zip(customers, fields, strict=True))
         )
         tell(self.request, limits, answers.limits, refused=answers.refused)
         for customer, found in zip(customers, answers.found, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
 
 from api.edge.service import EdgeService
@@ -15,12 +15,12 @@ def add_health_routes(app: FastAPI, service: EdgeService) -> None:
 
     @app.get("/health", tags=["health"], response_model=None)
     @app.get("/healthz", tags=["health"], response_model=None)
-    async def health() -> Response:
+    async def health(request: Request) -> Response:
         """The process answers."""
         return Response(b'{"status":"UP"}', media_type="application/json")
 
     @app.get("/readyz", tags=["health"], response_model=None)
-    async def ready() -> Response:
+    async def ready(request: Request) -> Response:
         """Redis answers and syncs every write to disk before it replies."""
         try:
             await service.check_durable(now=True)

@@ -60,5 +60,5 @@ async def count(service: EdgeService, request: Request, key: KeyRecord, door: st
     if key.customer_id:
         await service.known.rights(view, [key.customer_id])
     limits = service.limits(key, view, door)
-    answers = await access_state.ask(service.redis, key.tenant_id, limits, ())
+    answers = await access_state.ask(service.asks, key.tenant_id, limits, ())
     tell(request, limits, answers.limits, refused=answers.refused)

@@ -18,6 +18,7 @@ from api.edge.tokens import Tokens
 from domain.access import KeyRecord, SubscriptionRights
 from domain.limits import Limit, read_limit
 from storage import event_log
+from storage.redis_line import Line
 
 _DURABILITY_SECONDS = 10.0
 _CONNECTIONS = 64
@@ -69,7 +70,9 @@ class EdgeService:
             retry=Retry(ConstantBackoff(0.05), 1),
         )
         self.redis = Redis.from_pool(pool)
-        self.known = Known(self.redis, fresh_for=settings.fresh_seconds)
+        # Asking must not stand behind the bytes of a large batch.
+        self.asks, self.appends = Line(settings.redis_url), Line(settings.redis_url)
+        self.known = Known(self.redis, self.asks, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
         self.salt = secrets.token_hex(8)
@@ -90,7 +93,10 @@ class EdgeService:
             await event_log.announce_async(self.redis, request.tenant_id)
             self._announced.add(request.tenant_id)
         receipt = await event_log.append_async(
-            self.redis, request, remember=self.settings.remember_seconds, wait=self._wait
+            self.redis if self._wait else self.appends,
+            request,
+            remember=self.settings.remember_seconds,
+            wait=self._wait,
         )
         if receipt.created:
             # Redis may have been lost and with it the list of tenants; without it the drain would pass this log by.
@@ -115,5 +121,7 @@ class EdgeService:
         return found if of_all is None else [*found, (f"{tag}:tenant:{door}", of_all)]
 
     async def close(self) -> None:
+        await self.asks.close()
+        await self.appends.close()
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import uvicorn
 
 from api.edge.app import create_app
+from api.edge.protocol import EdgeProtocol
 from api.edge.settings import EdgeSettings
 from tests.api.edge.world import TENANT_KEY
 from tests.harness import wait_until
@@ -35,7 +36,7 @@ def listening(redis_url: str, **settings: Any) -> Iterator[int]:
         app,
         port=0,
         loop="asyncio",
-        http="httptools",
+        http=EdgeProtocol,
         access_log=False,
         log_level="error",
         server_header=False,

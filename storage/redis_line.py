@@ -1,0 +1,154 @@
+"""One connection to Redis that all requests of a process share. Put here: sending many commands without waiting for each other,
+in order. Keep out: what is sent.
+
+A pool gives every command a connection of its own and takes it back afterwards; that costs the edge more than the command. Here a
+command is written when it is made, and one task hands out the answers as they come, in the order of the commands. The event loop
+writes what came up in one round of it with one system call, and Redis syncs its file once for all it has read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+import hiredis
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+_PAUSE = 0.05
+_LOOKED_AT = 0.5
+
+
+class Line:
+    """A connection made with the first command, and anew after it was lost.
+
+    url: of the Redis. seconds: a command that is not answered so long has failed, and with it those behind it. Use it from one
+    event loop only.
+    """
+
+    def __init__(self, url: str, *, seconds: float = 5.0) -> None:
+        self._pool = ConnectionPool.from_url(url, socket_connect_timeout=1, socket_timeout=None)
+        self._seconds = seconds
+        self._connection: AbstractConnection | None = None
+        self._connecting = asyncio.Lock()
+        self._is_closed = False
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._unsent: list[bytes] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def evalsha(self, sha: str, keys: int, *arguments: Any) -> Any:
+        """EVALSHA. Raises NoScriptError and Redis' other errors."""
+        return await self.call(b"EVALSHA", sha, keys, *arguments)
+
+    async def eval(self, script: str, keys: int, *arguments: Any) -> Any:
+        """EVAL."""
+        return await self.call(b"EVAL", script, keys, *arguments)
+
+    async def call(self, *command: bytes | str | int) -> Any:
+        """The answer to a command; sent once more where the connection was lost, so it must be one that doubles nothing.
+
+        Raises ResponseError for an answer that is one, TimeoutError and ConnectionError (Redis' own)."""
+        packed = hiredis.pack_command(command)
+        try:
+            return await self._sent(packed)
+        except RedisTimeoutError:
+            raise
+        except (RedisConnectionError, OSError):
+            if self._is_closed:
+                raise
+            await asyncio.sleep(_PAUSE)
+            return await self._sent(packed)
+
+    async def close(self) -> None:
+        """For good. Answers on their way are not waited for."""
+        self._is_closed = True
+        await self._drop(RedisConnectionError("The connection was closed."))
+        await self._pool.disconnect()
+
+    async def _sent(self, packed: bytes) -> Any:
+        connection = self._connection
+        if connection is None or not connection.is_connected:
+            connection = await self._connected()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append((answer, loop.time()))
+        self._unsent.append(packed)
+        if len(self._unsent) == 1:
+            self._sending = asyncio.create_task(self._send(connection))
+        return await answer
+
+    async def _send(self, connection: AbstractConnection) -> None:
+        """What came up since this was planned, at once."""
+        packed, self._unsent = self._unsent, []
+        try:
+            await connection.send_packed_command(packed, check_health=False)
+        except (RedisConnectionError, RedisTimeoutError, OSError) as lost:
+            await self._drop(RedisConnectionError(f"The connection to Redis was lost: {lost}"))
+
+    async def _connected(self) -> AbstractConnection:
+        async with self._connecting:
+            if self._connection is not None and not self._connection.is_connected:
+                await self._drop(RedisConnectionError("The connection to Redis was lost."))
+            if self._is_closed:
+                raise RedisConnectionError("The connection was closed.")
+            if self._connection is None:
+                connection = self._pool.make_connection()
+                await connection.connect()
+                self._connection = connection
+                self._tasks = [
+                    asyncio.create_task(self._hand_out(connection)),
+                    asyncio.create_task(self._watch()),
+                ]
+            return self._connection
+
+    async def _hand_out(self, connection: AbstractConnection) -> None:
+        """Each answer to whoever waits for it; who gave up meanwhile is passed by."""
+        answer: Any
+        while True:
+            error: ResponseError | None = None
+            try:
+                answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+            except ResponseError as found:
+                error = found
+            except (RedisConnectionError, OSError) as lost:
+                await self._drop(RedisConnectionError(f"The connection to Redis was lost: {lost}"))
+                return
+            future, _ = self._waiting.popleft()
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(error)
+
+    async def _watch(self) -> None:
+        """Gives a connection up that does not answer: what is behind the stuck command would be stuck as well."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_LOOKED_AT)
+            if self._waiting and loop.time() - self._waiting[0][1] >= self._seconds:
+                await self._drop(RedisTimeoutError(f"Redis did not answer within {self._seconds:g} seconds."))
+                return
+
+    async def _drop(self, error: Exception) -> None:
+        """Forget the connection; everybody who waits gets `error`."""
+        connection, self._connection = self._connection, None
+        waiting, self._waiting = self._waiting, deque()
+        self._unsent = []
+        me = asyncio.current_task()
+        for task in self._tasks:
+            if task is not me:
+                task.cancel()
+        self._tasks = []
+        for future, _ in waiting:
+            if not future.done():
+                future.set_exception(error)
+        if connection is not None:
+            with suppress(RedisConnectionError, RedisTimeoutError, OSError):
+                await connection.disconnect(nowait=True)
