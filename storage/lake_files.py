@@ -20,6 +20,8 @@ from deltalake.transaction import AddAction
 
 COMMIT = "aforo.commit"
 """Names the commit in the table's log."""
+ROW_GROUP = 50_000
+"""Rows that readers take or leave together, by their bounds."""
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Files:
     def _write(self, frame: pl.DataFrame, partition: dict[str, str]) -> AddAction:
         name = Path(*(f"{key}={value}" for key, value in partition.items()), f"part-{uuid4()}.snappy.parquet")
         file = self.folder / name
-        frame.write_parquet(file, compression="snappy", mkdir=True)
+        frame.write_parquet(file, compression="snappy", row_group_size=ROW_GROUP, mkdir=True)
         sync(file)
         sync(file.parent)
         self._written.append((file, partition))

@@ -38,7 +38,7 @@ def gate(raw: pl.DataFrame, *, standing_keys: StandingKeys) -> tuple[pl.DataFram
         fates.select(code=pl.coalesce("code", "repeat_code"))["code"],
         occurred_month=_month(raw["occurred_at"]),
     )
-    kept = VALIDATED_EVENTS.conform(_half(marked, pl.col("code").is_null(), VALIDATED_EVENTS))
+    kept = VALIDATED_EVENTS.conform(by_customer(_half(marked, pl.col("code").is_null(), VALIDATED_EVENTS)))
     quarantined = QUARANTINED_EVENTS.conform(_half(marked, pl.col("code").is_not_null(), QUARANTINED_EVENTS))
     check_conservation(raw, kept, quarantined)
     return kept, quarantined
@@ -59,6 +59,19 @@ def _repeats_of(judged: pl.DataFrame, standing_keys: StandingKeys) -> pl.DataFra
 
 def _half(marked: pl.LazyFrame, belongs: pl.Expr, table: Table) -> pl.DataFrame:
     return marked.filter(belongs).select(*table.schema).collect(engine="in-memory")
+
+
+def by_customer(events: pl.DataFrame) -> pl.DataFrame:
+    """The events in order of customers, of which each has its own in the order they came. Files written so say of each of their
+    row groups whose events it holds, and metering some customers reads no others'.
+
+    By number, which is twice as fast as by name."""
+    people = events.select(_WHO).unique().sort(_WHO).with_row_index("place")
+    places = events.select(_WHO).join(people, on=_WHO, how="left", maintain_order="left")
+    return events[places.select(pl.arg_sort_by("place", maintain_order=True)).to_series()]
+
+
+_WHO = ("tenant_id", "customer_id")
 
 
 def _month(occurred_at: pl.Series) -> pl.Series:

@@ -73,9 +73,9 @@ def meter_by_customers(
 
 
 def _only(events: pl.LazyFrame, who: pl.DataFrame) -> pl.LazyFrame:
-    """The events of these customers. The ids alone are a condition that files are read by; the join is for tenants that share one."""
-    read = events.filter(pl.col("customer_id").is_in(who["customer_id"].unique().implode()))
-    return read.join(who.lazy(), on=_WHO, how="semi")
+    """The events of these customers, who follow each other in order. From where to where is a condition that files are read by."""
+    ends = [pl.col(name).is_between(pl.lit(who[name].min()), pl.lit(who[name].max())) for name in _WHO]
+    return events.filter(*ends).join(who.lazy(), on=_WHO, how="semi")
 
 
 _WHO = ("tenant_id", "customer_id")

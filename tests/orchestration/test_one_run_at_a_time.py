@@ -93,7 +93,7 @@ def started_event(run_id: str) -> dg.EventLogEntry:
         level=20,
         user_message="",
         run_id=run_id,
-        timestamp=time.time(),
+        timestamp=time.time() - 2 * STALE_AFTER.total_seconds(),
         job_name="close_month",
         dagster_event=message,
     )

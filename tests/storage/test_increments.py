@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.increments import MARKER, Increment, increments
+from storage.increments import MARKER, STRETCH, Increment, Standing, increments
 from storage.lake import Lake, LostRace
 from tests.transforms.event_rows import gated, raw_event, raws
 from transforms.gate import gate
@@ -131,8 +131,21 @@ def test_standing_keys_are_those_from_before_the_batch(lake: Lake) -> None:
     arrive(lake, raw_event("a"))
     increment = next(increments(lake))
     assert increment.standing_keys(increment.raw["key_hash"])["raw_seq"].to_list() == [1]
-    again = Increment(lake, increment.raw, 1, 3, increment.validated, increment.quarantined)
-    assert again.standing_keys(increment.raw["key_hash"]).is_empty()
+    assert Standing(lake, 1, 3).among(increment.raw["key_hash"]).is_empty()
+
+
+def test_batches_that_look_the_history_through_more_often_decide_alike(lake: Lake) -> None:
+    arrive(lake, *ROWS)
+    for increment in increments(lake, batch=2, most_bytes=0):
+        increment.commit(*gate(increment.raw, standing_keys=increment.standing_keys))
+    assert same(tables(lake), expected(*ROWS))
+
+
+def test_a_key_of_an_earlier_stretch_is_found_again(lake: Lake) -> None:
+    many = [raw_event(f"k{n}") for n in range(2 * STRETCH)]
+    arrive(lake, *many, *many)
+    assert settle(lake, batch=1) == 4 * STRETCH
+    assert same(tables(lake), expected(*many, *many))
 
 
 deaths = st.lists(st.tuples(st.integers(1, 5), st.sampled_from([None, *HALVES])), min_size=1, max_size=6)
