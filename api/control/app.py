@@ -19,6 +19,7 @@ from api.control.calls import Door
 from api.control.coupons.routes import coupon_routes
 from api.control.credit_notes.routes import credit_note_routes
 from api.control.customers.routes import customer_routes
+from api.control.events.internal import internal_event_routes
 from api.control.events.routes import event_routes
 from api.control.health import health_routes
 from api.control.invoices.preview import preview_routes
@@ -85,6 +86,7 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     fx_rate_routes,
     replay_routes,
     event_routes,
+    internal_event_routes,
     evidence_key_routes,
 )
 """The nouns of this door, one entry each."""

@@ -15,6 +15,7 @@ from api import envelope
 from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
+from api.edge.lookups import add_lookup_routes
 from api.edge.preflight import add_preflight_routes
 from api.edge.reservations import add_reservation_routes
 from api.edge.service import EdgeService
@@ -50,6 +51,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_ingest_routes(app, service)
     add_preflight_routes(app, service)
     add_reservation_routes(app, service)
+    add_lookup_routes(app, service)
     add_upload_routes(app, service, worker)
     add_webhook_routes(app, service)
     add_session_routes(app, service)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -73,6 +73,7 @@ class EdgeService:
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
         self.salt = secrets.token_hex(8)
+        self.closing: list[Callable[[], Awaitable[None]]] = []
         self._announced: set[str] = set()
         self._wait = False
         self._durable_until = 0.0
@@ -115,5 +116,7 @@ class EdgeService:
         return found if of_all is None else [*found, (f"{tag}:tenant:{door}", of_all)]
 
     async def close(self) -> None:
+        for close in self.closing:
+            await close()
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()
