@@ -49,6 +49,7 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                scope["state"]["status"] = message["status"]
                 more = scope["state"].get("headers", ())  # what a middleware further in wants on every answer
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *more]
             await send(message)

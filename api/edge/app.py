@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
@@ -16,6 +17,7 @@ from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
 from api.edge.lookups import add_lookup_routes
+from api.edge.metrics import add_metrics_route
 from api.edge.preflight import add_preflight_routes
 from api.edge.reservations import add_reservation_routes
 from api.edge.service import EdgeService
@@ -24,6 +26,8 @@ from api.edge.settings import EdgeSettings
 from api.edge.upload_worker import UploadWorker
 from api.edge.uploads import add_upload_routes
 from api.edge.webhooks import add_webhook_routes
+from api.meters import Measured
+from api.monitoring import Worker
 from api.problems import Problem
 from domain.errors import TransientFailure
 
@@ -34,15 +38,17 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     """The edge over one Redis. It connects with the first request, not now."""
     service = EdgeService(settings)
     worker = UploadWorker(service)
+    numbers = Worker(service.meters, f"edge-{settings.port}", _together(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _settle_memory()
-        background = asyncio.create_task(worker.run())
+        background = [asyncio.create_task(each.run()) for each in (worker, numbers)]
         yield
-        background.cancel()
-        with suppress(asyncio.CancelledError):
-            await background
+        for task in background:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await service.close()
 
     app = FastAPI(title="Aforo edge", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -56,12 +62,19 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_webhook_routes(app, service)
     add_session_routes(app, service)
     add_health_routes(app, service)
+    add_metrics_route(app, service, numbers)
     app.add_exception_handler(RedisError, _unavailable)
     app.add_exception_handler(OSError, _unavailable)
     app.add_exception_handler(TransientFailure, _unavailable)
     app.add_exception_handler(ClientDisconnect, _gone)
     envelope.install(app)
+    app.add_middleware(Measured, meters=service.meters)
     return app
+
+
+def _together(settings: EdgeSettings) -> Path | None:
+    """Where the processes behind this port leave their numbers for each other."""
+    return Path(settings.home) / "run" if settings.workers > 1 else None
 
 
 def _settle_memory() -> None:

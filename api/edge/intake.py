@@ -121,9 +121,11 @@ async def take_in(
             sessions=sessions_of(sent),
         )
     )
+    failures = tuple(_failures(receipt.verdicts, events))
+    service.meters.take(source, receipt.verdicts, [refusals[0].code for _, refusals in failures])
     return Outcome(
         receipt.verdicts,
-        tuple(_failures(receipt.verdicts, events)),
+        failures,
         receipt.killed,
         limits,
         receipt.limits,

@@ -15,6 +15,7 @@ from api.edge.known import Known, TenantView
 from api.edge.settings import EdgeSettings
 from api.edge.snapshot import Snapshot
 from api.edge.tokens import Tokens
+from api.meters import Meters, now
 from domain.access import KeyRecord, SubscriptionRights
 from domain.limits import Limit, read_limit
 from storage import event_log
@@ -72,6 +73,7 @@ class EdgeService:
         self.known = Known(self.redis, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
+        self.meters = Meters()
         self.salt = secrets.token_hex(8)
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self._announced: set[str] = set()
@@ -90,9 +92,11 @@ class EdgeService:
         if request.tenant_id not in self._announced:
             await event_log.announce_async(self.redis, request.tenant_id)
             self._announced.add(request.tenant_id)
+        began = now()
         receipt = await event_log.append_async(
             self.redis, request, remember=self.settings.remember_seconds, wait=self._wait
         )
+        self.meters.round_trip("append", began)
         if receipt.created:
             # Redis may have been lost and with it the list of tenants; without it the drain would pass this log by.
             await event_log.announce_async(self.redis, request.tenant_id)
