@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,6 +28,7 @@ _GONE = 499
 """No answer was begun: the client had gone."""
 
 now = time.perf_counter
+_NOTHING: dict[str, Any] = {}
 
 
 class Latency:
@@ -58,7 +59,8 @@ class Gauge:
 
 @dataclass(slots=True)
 class Meters:
-    """One process' numbers. events: by (source, outcome). latencies of requests by route, of round trips by what was asked."""
+    """One process' numbers. events: by (source, outcome). latencies of requests by route, of round trips by what was asked.
+    followed: is told of work that ended, and gives the trace id of its request; None: nothing is traced."""
 
     requests: dict[tuple[str, str, int], int] = field(default_factory=dict)
     latencies: dict[str, Latency] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Meters:
     gauges: dict[str, Gauge] = field(default_factory=dict)
     in_progress: int = 0
     stale: int = 0
+    followed: Callable[[str, float], str | None] | None = None
 
     def gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Show one more number of this process, looked at when somebody asks. name: without the door's prefix."""
@@ -80,12 +83,14 @@ class Meters:
             latency = self.latencies[route] = Latency()
         latency.observe(seconds, trace_id)
 
-    def round_trip(self, what: str, began: float, trace_id: str | None = None) -> None:
+    def round_trip(self, what: str, began: float) -> None:
         """A round trip has ended that began at `now()`."""
         latency = self.round_trips.get(what)
         if latency is None:
             latency = self.round_trips[what] = Latency()
-        latency.observe(now() - began, trace_id)
+        seconds = now() - began
+        trace_id = None if self.followed is None else self.followed(f"redis {what}", seconds)
+        latency.observe(seconds, trace_id)
 
     def take(self, source: str, verdicts: str, codes: Sequence[str]) -> None:
         """The events of one request: the log's verdicts, and the codes of those that failed. Of the source its kind is told."""
@@ -97,12 +102,23 @@ class Meters:
             counted[kind, code] = counted.get((kind, code), 0) + 1
 
 
-class Measured:
-    """Counts and times every request. The envelope, further in, leaves the status in the scope's state."""
+class Tracer(Protocol):
+    """What follows some of the requests."""
 
-    def __init__(self, app: App, meters: Meters) -> None:
+    def begin(self, scope: Scope) -> Any:
+        """Something to hand back at the end; None: this one is not traced."""
+
+    def end(self, begun: Any, route: str, method: str, status: int) -> str:
+        """The request is answered; its trace id."""
+
+
+class Measured:
+    """Counts and times every request. The envelope, further in, leaves the status in the scope's state. tracer: follows some."""
+
+    def __init__(self, app: App, meters: Meters, tracer: Tracer | None = None) -> None:
         self.app = app
         self.meters = meters
+        self.tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -110,12 +126,17 @@ class Measured:
             return
         meters = self.meters
         meters.in_progress += 1
+        begun = None if self.tracer is None else self.tracer.begin(scope)
         began = now()
         try:
             await self.app(scope, receive, send)
         finally:
             meters.in_progress -= 1
-            state = scope.get("state") or {}
+            seconds = now() - began
+            status = (scope.get("state") or _NOTHING).get("status", _GONE)
             route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
             method = scope["method"] if route is not UNKNOWN_ROUTE else UNKNOWN_ROUTE
-            meters.answered(route, method, state.get("status", _GONE), now() - began, state.get("trace_id"))
+            trace_id = None
+            if begun is not None and self.tracer is not None:
+                trace_id = self.tracer.end(begun, route, method, status)
+            meters.answered(route, method, status, seconds, trace_id)

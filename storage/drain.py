@@ -26,12 +26,12 @@ _VERDICTS = {"A": "ACCEPTED", "D": "DUPLICATE", "C": "CONFLICT", "X": "REJECTED"
 _NAMES = {
     "c": "customer_id", "u": "unit", "q": "quantity", "t": "occurred_at", "k": "idempotency_key", "h": "key_hash",
     "p": "payload_hash", "n": "correction", "x": "reject_code", "d": "reject_detail", "f": "backfill", "j": "payload",
-    "a": "act", "o": "corrects", "r": "origin_received_at",
+    "a": "act", "o": "corrects", "r": "origin_received_at", "m": "mac",
 }  # fmt: skip
 _RECORD = {
     "c": pl.String, "u": pl.String, "q": pl.String, "t": pl.Int64, "k": pl.String, "h": pl.Int64, "p": pl.Int64,
     "n": pl.Boolean, "x": pl.String, "d": pl.String, "f": pl.String, "j": pl.String,
-    "a": pl.String, "o": pl.String, "r": pl.Int64,
+    "a": pl.String, "o": pl.String, "r": pl.Int64, "m": pl.String,
 }  # fmt: skip
 
 
@@ -136,7 +136,9 @@ def to_raw(tenant: str, entries: list[LogEntry], *, first: int) -> pl.DataFrame:
             "source": [entry.source for entry in entries],
             "key_id": [entry.key_id for entry in entries],
             "door": [list(entry.verdicts) for entry in entries],
-        }
+            "trace_id": [entry.trace_id for entry in entries],
+        },
+        schema_overrides={"trace_id": pl.String},
     )
     received = pl.col("received_at").cast(INSTANT)
     stamps = stamps.with_columns(received, received.dt.strftime("%Y-%m-%d").alias("received_day")).explode(

@@ -74,7 +74,8 @@ class LogRecord(msgspec.Struct, omit_defaults=True):
 @dataclass(frozen=True, slots=True)
 class LogEntry:
     """One request as drained. position: the id as one integer, rising (ms << 20 | seq). body: JSON lines (LogRecord),
-    one per event, in order; `verdicts` has one char for each: A accepted, D duplicate, C conflict, X rejected."""
+    one per event, in order; `verdicts` has one char for each: A accepted, D duplicate, C conflict, X rejected. trace_id: of
+    the request, where it was traced."""
 
     id: str
     position: int
@@ -83,6 +84,7 @@ class LogEntry:
     key_id: str
     verdicts: str
     body: bytes
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Request:
     """What goes into one entry: the events of one request with their texts as sent and the counters they move.
 
     limits: the windows it counts in, by name (with the tenant's tag). sessions: (session, whether it ended) as named by it.
+    trace_id: of the request, if it is traced.
     """
 
     tenant_id: str
@@ -115,6 +118,7 @@ class Request:
     bumps: Sequence[Sequence[Bump]]
     limits: Sequence[tuple[str, Limit]] = ()
     sessions: Sequence[tuple[str, bool]] = ()
+    trace_id: str | None = None
 
 
 def log_key(tenant_id: str) -> str:
@@ -274,6 +278,7 @@ def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
         request.source,
         request.key_id,
         body,
+        request.trace_id or "",
     )
 
 
@@ -358,6 +363,7 @@ def _entry(entry_id: bytes, fields: dict[bytes, bytes]) -> LogEntry:
         key_id=fields[b"i"].decode(),
         verdicts=fields[b"v"].decode(),
         body=fields[b"b"],
+        trace_id=fields[b"t"].decode() if b"t" in fields else None,
     )
 
 

@@ -57,6 +57,13 @@ RAW_EVENTS = Table(
         _c("backfill", TEXT, "the operator's reason for letting old events in", True),
         _c("payload", TEXT, "the event as sent (JSON)", True),
         *_AMENDS,
+        _c("trace_id", TEXT, "W3C trace id of its request, where that was traced", True),
+        _c(
+            "mac",
+            TEXT,
+            "key id and HMAC-SHA256 that the writer of the log put on it; null: it had no key",
+            True,
+        ),
     ),
     key=("raw_seq",),
     partition_by=("received_day",),

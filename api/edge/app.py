@@ -68,7 +68,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.add_exception_handler(TransientFailure, _unavailable)
     app.add_exception_handler(ClientDisconnect, _gone)
     envelope.install(app)
-    app.add_middleware(Measured, meters=service.meters)
+    app.add_middleware(Measured, meters=service.meters, tracer=service.traces)
     return app
 
 

@@ -119,6 +119,7 @@ async def take_in(
             bumps=[bumps(e, s, rights.get(e.customer_id or "")) for e, s in zip(events, sent, strict=True)],
             limits=limits,
             sessions=sessions_of(sent),
+            trace_id=None if service.traces is None else service.traces.trace_id(),
         )
     )
     failures = tuple(_failures(receipt.verdicts, events))

@@ -5,12 +5,13 @@ searching the log (storage.log_lookup), the lake (behind the management door, wh
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-import httpx
 from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
 
@@ -29,6 +30,7 @@ from storage.log_lookup import InLog, Waiting, look_up
 from storage.secret_files import reader_token
 
 COUNTED, ON_ITS_WAY, QUARANTINED = "COUNTED", "ON_ITS_WAY", "QUARANTINED"
+_AT_ONCE = 4
 _READ, _NOT_READ = "READ", "NOT_READ"
 _HIDDEN = ("acts",)
 _ON_ITS_WAY = "The event is accepted and in the log, on disk; it is in the lake within about a minute."
@@ -45,33 +47,41 @@ class Reader:
     """The process that can read the lake, on loopback. Without an address, or where it does not answer, nothing is known of it."""
 
     def __init__(self, url: str, home: str, *, seconds: float = 2.0) -> None:
-        self._url = url.rstrip("/")
+        self._address = urlsplit(url)
         self._home = home
         self._seconds = seconds
-        self._client: httpx.AsyncClient | None = None
+        self._threads = ThreadPoolExecutor(
+            _AT_ONCE, "reader"
+        )  # its own: a reader that hangs holds nobody else up
 
     async def story(self, tenant_id: str, key: str) -> dict[str, Any] | None:
         """What the lake and the invoices say of the event. None: it cannot be asked at the moment. Empty: it knows no such event."""
-        if not self._url:
+        if not self._address.hostname:
             return None
-        if self._client is None:
-            self._client = httpx.AsyncClient(trust_env=False, timeout=self._seconds)
-        headers = {"Authorization": f"Bearer {_token(self._home)}", "X-Tenant-Id": tenant_id}
+        asked = asyncio.get_running_loop().run_in_executor(self._threads, self._ask, tenant_id, key)
         try:
-            url = f"{self._url}/internal/v1/events/{quote(key, safe='')}"
-            answer = await self._client.get(url, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL):
+            async with asyncio.timeout(self._seconds):
+                status, content = await asked
+        except (OSError, HTTPException):  # a timeout is an OSError
             return None
-        if answer.status_code == 404 and b"EVENT_NOT_FOUND" in answer.content:
+        if status == 404 and b"EVENT_NOT_FOUND" in content:
             return {}
-        if answer.status_code != 200:
-            return None
-        told = decode(answer.content)
+        told = decode(content) if status == 200 else None
         return told if isinstance(told, dict) else None
 
+    def _ask(self, tenant_id: str, key: str) -> tuple[int, bytes]:
+        host, port = self._address.hostname or "", self._address.port
+        headers = {"Authorization": f"Bearer {_token(self._home)}", "X-Tenant-Id": tenant_id}
+        connection = HTTPConnection(host, port, timeout=self._seconds)
+        try:
+            connection.request("GET", f"/internal/v1/events/{quote(key, safe='')}", headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 @cache

@@ -15,6 +15,7 @@ from api.edge.known import Known, TenantView
 from api.edge.settings import EdgeSettings
 from api.edge.snapshot import Snapshot
 from api.edge.tokens import Tokens
+from api.edge.traces import traces_of
 from api.meters import Meters, now
 from domain.access import KeyRecord, SubscriptionRights
 from domain.limits import Limit, read_limit
@@ -74,8 +75,12 @@ class EdgeService:
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
         self.meters = Meters()
-        self.salt = secrets.token_hex(8)
+        self.traces = traces_of(settings.trace_share, settings.otlp_endpoint)
         self.closing: list[Callable[[], Awaitable[None]]] = []
+        if self.traces is not None:
+            self.meters.followed = self.traces.followed
+            self.closing.append(self.traces.close)
+        self.salt = secrets.token_hex(8)
         self._announced: set[str] = set()
         self._wait = False
         self._durable_until = 0.0
@@ -88,6 +93,7 @@ class EdgeService:
 
     async def append(self, request: event_log.Request) -> event_log.Receipt:
         """Into the log and onto disk. Raises LogNotDurable and Redis' errors, and then nothing was promised."""
+        entered = now()
         await self.check_durable()
         if request.tenant_id not in self._announced:
             await event_log.announce_async(self.redis, request.tenant_id)
@@ -97,6 +103,8 @@ class EdgeService:
             self.redis, request, remember=self.settings.remember_seconds, wait=self._wait
         )
         self.meters.round_trip("append", began)
+        if self.traces is not None:
+            self.traces.followed("log append", now() - entered)
         if receipt.created:
             # Redis may have been lost and with it the list of tenants; without it the drain would pass this log by.
             await event_log.announce_async(self.redis, request.tenant_id)
