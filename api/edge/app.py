@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -16,6 +16,7 @@ from api import envelope
 from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
+from api.edge.live_routes import add_live_routes
 from api.edge.lookups import add_lookup_routes
 from api.edge.metrics import add_metrics_route
 from api.edge.preflight import add_preflight_routes
@@ -25,12 +26,14 @@ from api.edge.sessions import add_session_routes
 from api.edge.settings import EdgeSettings
 from api.edge.upload_worker import UploadWorker
 from api.edge.uploads import add_upload_routes
+from api.edge.usage import add_usage_routes
 from api.edge.webhooks import add_webhook_routes
 from api.meters import Measured
 from api.monitoring import Worker
 from api.problems import Problem
 from domain.errors import TransientFailure
 
+_PATIENCE_SECONDS = 3.0
 _RETRY = {"Retry-After": "1"}
 
 
@@ -43,21 +46,23 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _settle_memory()
-        background = [asyncio.create_task(each.run()) for each in (worker, numbers)]
+        background = [asyncio.create_task(each.run()) for each in (worker, numbers, service.live)]
         yield
         for task in background:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.wait(background, timeout=_PATIENCE_SECONDS)
         await service.close()
 
     app = FastAPI(title="Aforo edge", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.live = service.live
     # Routes are tried in order and routers within routers cost a match each: the busiest come first, directly.
     add_access_routes(app, service)
     add_ingest_routes(app, service)
     add_preflight_routes(app, service)
     add_reservation_routes(app, service)
+    add_usage_routes(app, service)
     add_lookup_routes(app, service)
+    add_live_routes(app, service)
     add_upload_routes(app, service, worker)
     add_webhook_routes(app, service)
     add_session_routes(app, service)

@@ -58,6 +58,10 @@ class Caller:
         """What it takes to answer (customer, feature or unit; None: everything) each, in one round trip. Raises Problem 429."""
         return await (self._from_snapshot(questions) if self.stale else self._from_redis(questions))
 
+    def view(self) -> TenantView | None:
+        """The tenant as this process knows it, after asking."""
+        return self.service.known.tenant_as_last_known(self.key.tenant_id, math.inf)
+
     async def _from_redis(self, questions: Sequence[tuple[str, str | None]]) -> list[Asked]:
         service, tenant_id = self.service, self.key.tenant_id
         view = await service.known.tenant(tenant_id)

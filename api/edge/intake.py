@@ -122,6 +122,8 @@ async def take_in(
             trace_id=None if service.traces is None else service.traces.trace_id(),
         )
     )
+    if key.tenant_id in service.live.wanted:
+        service.live.tell(key.tenant_id, source, received_at, events, receipt.verdicts)
     failures = tuple(_failures(receipt.verdicts, events))
     service.meters.take(source, receipt.verdicts, [refusals[0].code for _, refusals in failures])
     return Outcome(

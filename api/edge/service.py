@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from api.edge.known import Known, TenantView
+from api.edge.live import Live
 from api.edge.settings import EdgeSettings
 from api.edge.snapshot import Snapshot
 from api.edge.tokens import Tokens
@@ -75,6 +76,7 @@ class EdgeService:
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
         self.meters = Meters()
+        self.live = Live(self.redis)
         self.traces = traces_of(settings.trace_share, settings.otlp_endpoint)
         self.closing: list[Callable[[], Awaitable[None]]] = []
         if self.traces is not None:
