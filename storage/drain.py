@@ -15,6 +15,7 @@ from redis import Redis
 
 from domain.errors import PermanentFailure
 from storage import event_log
+from storage.checking import UNCHECKED, Checking
 from storage.event_log import LogEntry
 from storage.lake import Cursor, Lake
 from transforms.frames import INSTANT, RAW_EVENTS
@@ -60,20 +61,23 @@ class Drained:
         return sum(self.verdicts.values())
 
 
-def drain(redis: Redis, lake: Lake, *, events: int = EVENTS) -> Drained:
+def drain(redis: Redis, lake: Lake, *, events: int = EVENTS, checking: Checking = UNCHECKED) -> Drained:
     """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` and `BYTES` a commit.
 
     What arrives meanwhile is left to the next drain, so that one busy tenant cannot keep the others waiting. Raises
-    `storage.lake.LostRace` where another drain was faster: nothing is doubled, drain again.
+    `storage.lake.LostRace` where another drain was faster: nothing is doubled, drain again. checking: whose MACs are good; events that
+    are not what a door wrote land as refused.
     """
     cursor = lake.cursor("raw_events")
     done = Drained()
     for tenant in sorted(event_log.tenants(redis)):
-        _drain_tenant(redis, cursor, tenant, done, events=events)
+        _drain_tenant(redis, cursor, tenant, done, events=events, checking=checking)
     return done
 
 
-def _drain_tenant(redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, events: int) -> None:
+def _drain_tenant(
+    redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, events: int, checking: Checking
+) -> None:
     app = f"log:{tenant}:{event_log.incarnation(redis, tenant)}"
     until = _newest(redis, tenant)
     after = cursor.marker(app) or 0
@@ -83,7 +87,8 @@ def _drain_tenant(redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, e
         if not batch:
             return
         after = batch[-1].position
-        _commit(cursor, app, after, to_raw(tenant, batch, first=(cursor.marker("raw_seq") or 0) + 1), done)
+        first = (cursor.marker("raw_seq") or 0) + 1
+        _commit(cursor, app, after, to_raw(tenant, checking.checked(tenant, batch), first=first), done)
         event_log.trim(redis, tenant, batch[-1].id)
 
 

@@ -26,6 +26,7 @@ from domain.errors import TransientFailure
 from domain.limits import Counted, Limit
 from domain.quantity import plain
 from domain.usage import UsageEvent
+from storage.event_macs import EventKey, Origin
 
 ACCEPTED, DUPLICATE, CONFLICT, REJECTED = "A", "D", "C", "X"
 REMEMBER_SECONDS = 3 * 86_400
@@ -51,7 +52,8 @@ class LogRecord(msgspec.Struct, omit_defaults=True):
 
     c customer, u unit (key, or as sent), q quantity (decimal text), t occurred at (epoch µs), k idempotency key,
     h key hash, p payload hash, n correction, x reject code, d reject detail, f backfill reason, j event as sent. Of an
-    operator's act upon an event alone: a VOID or AMEND, o key of that event, r receipt of its origin (epoch µs).
+    operator's act upon an event alone: a VOID or AMEND, o key of that event, r receipt of its origin (epoch µs). m: its MAC, always
+    the last member; see event_macs.
     """
 
     c: str | None
@@ -69,6 +71,7 @@ class LogRecord(msgspec.Struct, omit_defaults=True):
     a: str | None = None
     o: str | None = None
     r: int | None = None
+    m: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Request:
     """What goes into one entry: the events of one request with their texts as sent and the counters they move.
 
     limits: the windows it counts in, by name (with the tenant's tag). sessions: (session, whether it ended) as named by it.
-    trace_id: of the request, if it is traced.
+    trace_id: of the request, if it is traced. signed_with: puts a MAC on each event.
     """
 
     tenant_id: str
@@ -119,6 +122,7 @@ class Request:
     limits: Sequence[tuple[str, Limit]] = ()
     sessions: Sequence[tuple[str, bool]] = ()
     trace_id: str | None = None
+    signed_with: EventKey | None = None
 
 
 def log_key(tenant_id: str) -> str:
@@ -282,6 +286,11 @@ def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
     )
 
 
+def line_of(record: LogRecord) -> bytes:
+    """A record as it stands in an entry."""
+    return _ENCODER.encode(record)
+
+
 def entry_of(request: Request) -> LogEntry:
     """The request as an entry would be drained where no log stands between: keys are not looked up, so no duplicate is told."""
     verdicts = "".join(REJECTED if event.refusals else ACCEPTED for event in request.events)
@@ -289,9 +298,11 @@ def entry_of(request: Request) -> LogEntry:
 
 
 def _body(request: Request) -> bytes:
-    return _ENCODER.encode_lines(
-        [_record(e, text) for e, text in zip(request.events, request.texts, strict=True)]
-    )[:-1]
+    records = [_record(e, text) for e, text in zip(request.events, request.texts, strict=True)]
+    if request.signed_with is None:
+        return _ENCODER.encode_lines(records)[:-1]
+    origin = Origin(request.tenant_id, request.received_at, request.source, request.key_id)
+    return b"\n".join(request.signed_with.signed(origin, map(_ENCODER.encode, records)))
 
 
 def _record(event: UsageEvent, text: str) -> LogRecord:

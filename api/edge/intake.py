@@ -119,6 +119,7 @@ async def take_in(
             bumps=[bumps(e, s, rights.get(e.customer_id or "")) for e, s in zip(events, sent, strict=True)],
             limits=limits,
             sessions=sessions_of(sent),
+            signed_with=service.signing_key,
             trace_id=None if service.traces is None else service.traces.trace_id(),
         )
     )

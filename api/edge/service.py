@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -21,6 +22,7 @@ from api.meters import Meters, now
 from domain.access import KeyRecord, SubscriptionRights
 from domain.limits import Limit, read_limit
 from storage import event_log
+from storage.event_macs import EventKey, event_keys
 
 _DURABILITY_SECONDS = 10.0
 _CONNECTIONS = 64
@@ -83,6 +85,7 @@ class EdgeService:
             self.meters.followed = self.traces.followed
             self.closing.append(self.traces.close)
         self.salt = secrets.token_hex(8)
+        self.signing_key = self._signing_key()
         self._announced: set[str] = set()
         self._wait = False
         self._durable_until = 0.0
@@ -117,6 +120,11 @@ class EdgeService:
         if now or time.monotonic() >= self._durable_until:
             self._wait = await event_log.assert_durable_async(self.redis)
             self._durable_until = time.monotonic() + _DURABILITY_SECONDS
+            self.signing_key = self._signing_key()  # it may have been rotated
+
+    def _signing_key(self) -> EventKey | None:
+        settings = self.settings
+        return event_keys(Path(settings.home), make=True).current if settings.sign_events else None
 
     def limits(self, key: KeyRecord, view: TenantView, door: str) -> list[tuple[str, Limit]]:
         """The windows a request with this key counts in at a door: the key's own, and one of the tenant if it has a limit."""
