@@ -61,7 +61,8 @@ class Envelope:
                 raise
             await _answer(problem, scope["path"], send_with_id)
         except Exception:
-            log.exception("unforeseen error, request %s", request_id.decode())
+            name = request_id.decode()
+            log.exception("unforeseen error, request %s", name, extra={"request_id": name})
             if started:
                 raise
             await _answer(Problem(500, _UNFORESEEN), scope["path"], send_with_id)

@@ -60,6 +60,7 @@ class Gauge:
 @dataclass(slots=True)
 class Meters:
     """One process' numbers. events: by (source, outcome). latencies of requests by route, of round trips by what was asked.
+    is_leaving: the process is about to end, and closes connections with the answers it gives on them.
     followed: is told of work that ended, and gives the trace id of its request; None: nothing is traced."""
 
     requests: dict[tuple[str, str, int], int] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class Meters:
     gauges: dict[str, Gauge] = field(default_factory=dict)
     in_progress: int = 0
     stale: int = 0
+    is_leaving: bool = False
     followed: Callable[[str, float], str | None] | None = None
 
     def gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
@@ -102,6 +104,17 @@ class Meters:
             counted[kind, code] = counted.get((kind, code), 0) + 1
 
 
+def _closing(send: Send) -> Send:
+    """Tells the client not to use the connection again; the server then closes it after the answer."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        await send(message)
+
+    return closing
+
+
 class Tracer(Protocol):
     """What follows some of the requests."""
 
@@ -126,6 +139,8 @@ class Measured:
             return
         meters = self.meters
         meters.in_progress += 1
+        if meters.is_leaving:
+            send = _closing(send)
         begun = None if self.tracer is None else self.tracer.begin(scope)
         began = now()
         try:

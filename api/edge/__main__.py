@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uvicorn
 
+from api import logs
 from api.edge.settings import EdgeSettings
 
 
 def main() -> None:
     """Serve until told to stop; requests under way are finished."""
+    logs.configure("edge")
     settings = EdgeSettings.from_env()
     uvicorn.run(
         "api.edge.app:app_from_env",
@@ -20,7 +22,7 @@ def main() -> None:
         http="httptools",
         access_log=False,
         server_header=False,
-        log_level="warning",
+        log_config=None,
         timeout_graceful_shutdown=10,
     )
 

@@ -12,10 +12,11 @@ from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
 from starlette.requests import ClientDisconnect
 
-from api import envelope
+from api import envelope, logs
 from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
+from api.edge.leaving import leave_in_order
 from api.edge.live_routes import add_live_routes
 from api.edge.lookups import add_lookup_routes
 from api.edge.metrics import add_metrics_route
@@ -46,6 +47,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _settle_memory()
+        leave_in_order(service)
         background = [asyncio.create_task(each.run()) for each in (worker, numbers, service.live)]
         yield
         for task in background:
@@ -92,6 +94,7 @@ def _settle_memory() -> None:
 
 def app_from_env() -> FastAPI:
     """The edge as its environment describes it; what uvicorn's workers start."""
+    logs.configure("edge")
     return create_app(EdgeSettings.from_env())
 
 

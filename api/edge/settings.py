@@ -22,7 +22,7 @@ class EdgeSettings:
     access waits for Redis before it answers from what it last knew. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
     how long it answers from what it did know. reader_url: the process that reads the lake; empty: there is none. metrics_from: addresses (CIDR) that may read /metrics. trace_share: of requests
     whose caller has not decided, 0: nothing is traced. otlp_endpoint: where spans are sent; empty: nowhere. sign_events: put a
-    MAC on each event with the key of `home`."""
+    MAC on each event with the key of `home`. drain_seconds: how long the edge goes on answering after it was told to end."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     host: str = "127.0.0.1"
@@ -47,6 +47,7 @@ class EdgeSettings:
     trace_share: float = 0.0
     otlp_endpoint: str = ""
     sign_events: bool = False
+    drain_seconds: float = 1.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> EdgeSettings:
@@ -54,7 +55,8 @@ class EdgeSettings:
         AFORO_PUBLIC_URL (where senders of webhooks find the edge),
         AFORO_LIMIT_METER, _INGEST, _ACCESS, _ENTITLEMENTS, _LOOKUP (`10000/1000/HARD`, `off`), AFORO_GATEWAYS (CIDR, comma-separated),
         AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS, AFORO_CONTROL_URL (the reader of the lake), AFORO_METRICS_FROM (CIDR),
-        AFORO_TRACE_SAMPLE (0 to 1), AFORO_OTLP_ENDPOINT, AFORO_SIGN_EVENTS (on or off).
+        AFORO_TRACE_SAMPLE (0 to 1), AFORO_OTLP_ENDPOINT, AFORO_SIGN_EVENTS (on or off),
+        AFORO_DRAIN_SECONDS.
         Raises NotALimit and ValueError."""
         found = os.environ if env is None else env
         return cls(
@@ -73,6 +75,7 @@ class EdgeSettings:
             metrics_from=_addresses(found.get("AFORO_METRICS_FROM"), cls.metrics_from),
             trace_share=float(found.get("AFORO_TRACE_SAMPLE") or cls.trace_share),
             otlp_endpoint=found.get("AFORO_OTLP_ENDPOINT", cls.otlp_endpoint),
+            drain_seconds=float(found.get("AFORO_DRAIN_SECONDS", cls.drain_seconds)),
             sign_events=_is_on("AFORO_SIGN_EVENTS", found.get("AFORO_SIGN_EVENTS", "on")),
             reader_url=found.get("AFORO_CONTROL_URL", cls.reader_url),
         )
