@@ -49,6 +49,7 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                scope["state"]["status"] = message["status"]
                 more = scope["state"].get("headers", ())  # what a middleware further in wants on every answer
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *more]
             await send(message)
@@ -60,7 +61,8 @@ class Envelope:
                 raise
             await _answer(problem, scope["path"], send_with_id)
         except Exception:
-            log.exception("unforeseen error, request %s", request_id.decode())
+            name = request_id.decode()
+            log.exception("unforeseen error, request %s", name, extra={"request_id": name})
             if started:
                 raise
             await _answer(Problem(500, _UNFORESEEN), scope["path"], send_with_id)

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from assets._events import INGESTING, event_metadata
 from assets._table import described
 from expectations.data_docs import DataDocs
+from storage.checking import checking_here
 from storage.database import advisory_lock
 from storage.drain import drain
 from storage.lake import Lake
@@ -29,6 +30,6 @@ def raw_events(
 ) -> dg.MaterializeResult:
     with advisory_lock(database, INGESTING):
         send_waiting(database, redis)
-        done = drain(redis, lake)
+        done = drain(redis, lake, checking=checking_here())
     metadata = event_metadata(lake, "raw_events", done.first, done.last, docs=docs, run=context.run_id)
     return dg.MaterializeResult(metadata=metadata | done.verdicts)

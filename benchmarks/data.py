@@ -92,6 +92,9 @@ def raw_events(events: int, customers: int, *, first: int = 1) -> pl.DataFrame:
     )
 
 
+_EMPTY = ("backfill", "act", "corrects", "origin_received_at", "trace_id", "mac")
+
+
 def _fields() -> list[pl.Expr]:
     key = pl.format("{}-{}", pl.col("customer_id"), pl.col("k"))
     delay = pl.when(pl.col("k") % 100 == 7).then(30 * 3_600_000_000).otherwise(2_000_000)
@@ -115,7 +118,7 @@ def _fields() -> list[pl.Expr]:
         key.hash(seed=7).reinterpret(signed=True).alias("key_hash"),
         (pl.col("k") * 11 + 5).alias("payload_hash"),
         pl.lit(False).alias("correction"),
-        *(pl.lit(None).alias(name) for name in ("backfill", "act", "corrects", "origin_received_at")),
+        *(pl.lit(None).alias(name) for name in _EMPTY),
         payload.alias("payload"),
     ]
 

@@ -124,7 +124,7 @@ def _by_feature(grant: Grant, counted: Mapping[str, int], held: Mapping[str, int
     if grant.counter is None:
         reason = UNLIMITED if quota is None else NOT_COUNTED
         return answer(True, reason, quota=quota, resets_at=grant.ends_at)
-    used = _neat(Decimal(counted.get(grant.counter, 0)).scaleb(-6))
+    used = used_of(counted, grant.counter)
     if quota is None:
         return answer(True, UNLIMITED, used=used, resets_at=grant.ends_at)
     reserved = _neat(Decimal(held[grant.counter]).scaleb(-6)) if grant.counter in held else None
@@ -173,6 +173,11 @@ def _within(left: bool, hard: bool) -> tuple[bool, str]:
     if left:
         return True, QUOTA_LEFT
     return (False, QUOTA_EXCEEDED) if hard else (True, SOFT_LIMIT_EXCEEDED)
+
+
+def used_of(counted: Mapping[str, int], field: str) -> Decimal:
+    """What a counter holds, in units; an absent one holds nothing."""
+    return _neat(Decimal(counted.get(field, 0)).scaleb(-6))
 
 
 def _neat(amount: Decimal) -> Decimal:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 METER, INGEST, ACCESS, ENTITLEMENTS = "meter", "ingest", "access", "entitlements"
+LOOKUP = "lookup"
+"""Single events looked up, and live streams begun: answers that cost more than a counter."""
 REFUSED = "refused"
 """Calls of a webhook source that are not signed by it."""
 _WRITTEN = re.compile(r"([1-9]\d{0,9})(?:/(\d{1,10}))?(?:/(HARD|SOFT))?(?:/([1-9]\d{0,6})s)?", re.IGNORECASE)
@@ -48,6 +50,7 @@ DEFAULTS: Mapping[str, Limit] = {
     INGEST: Limit(10_000, 1_000, hard=False),
     ACCESS: Limit(50_000, 5_000),
     ENTITLEMENTS: Limit(5_000, 500),
+    LOOKUP: Limit(600, 60),
     REFUSED: Limit(60, 60),
 }
 """For each key, a minute. Batches are sent by clients of which some drop what is refused: they are told, not turned away."""

@@ -150,7 +150,7 @@ def _judged(rows: pl.DataFrame, asked: Generated, tenant: str, units: _Units) ->
         told = told.update(_of_the_clock(odd, door), on="place")
     reached = pl.when(pl.col("reject_code").is_null()).then(pl.lit("ACCEPTED")).otherwise(pl.lit("REJECTED"))
     lacking = {"raw_seq": 0, "received_day": "", "correction": False, "backfill": None}
-    lacking |= {"act": None, "corrects": None, "origin_received_at": None}
+    lacking |= dict.fromkeys(("act", "corrects", "origin_received_at", "trace_id", "mac"))
     return RAW_EVENTS.conform(
         told.with_columns(door=reached, **{name: pl.lit(value) for name, value in lacking.items()})
     )

@@ -25,6 +25,7 @@ from domain.errors import PermanentFailure
 from domain.usage import IDEMPOTENCY_CONFLICT, SCHEMA_INVALID, Door, UsageEvent, read_event
 from stack.row_mapping import Columns, Rows
 from storage import event_log, hot_state
+from storage.event_macs import signing_key_here
 
 OPERATOR = "operator"
 CHUNK = 2_000
@@ -104,6 +105,7 @@ class FileIngest:
         self._door = Door(tenant_id, self._units, backfill=backfill, salt=source)
         self._rights: dict[str, CustomerRights | None] = {}
         self._wait = event_log.assert_durable(redis)
+        self._key = signing_key_here()
         event_log.announce(redis, tenant_id)
 
     def run(self, lines: Iterable[Line], progress: Callable[[], None] = lambda: None) -> Accounting:
@@ -148,6 +150,7 @@ class FileIngest:
                     bumps(event, sent, self._rights.get(event.customer_id or ""))
                     for event, (_, sent, _, _) in zip(events, chunk, strict=True)
                 ],
+                signed_with=self._key,
             ),
             remember=self._remember,
             wait=self._wait,

@@ -112,7 +112,9 @@ def _doors(environment: dict[str, str], ports: dict[str, int], servers: set[str]
     log, database = tuple(servers & {"valkey"}), tuple(servers & {"postgres"})
     run = partial(_python, environment)
     return [
-        Service("edge", run("-m", "api.edge"), _answers(edge, "/readyz"), after=log, port=edge),
+        Service(
+            "edge", run("-m", "api.edge"), _answers(edge, "/readyz?rights=optional"), after=log, port=edge
+        ),
         Service("schema", run("-m", "stack.schema"), lambda since: False, after=database, once=True),
         *(
             Service(

@@ -22,6 +22,7 @@ from domain.counters import bumps
 from domain.errors import NotFound
 from domain.usage import Door, read_event
 from storage import event_log, hot_state
+from storage.event_macs import signing_key_here
 from storage.lake import Lake, Scope
 
 REPEATS = ("DUPLICATE", "IDEMPOTENCY_CONFLICT")
@@ -119,7 +120,14 @@ def _send(
     rights = hot_state.read_rights(redis, tenant_id, event.customer_id) if event.customer_id else None
     source = f"dlq:{row['raw_seq']}"
     request = event_log.Request(
-        tenant_id, source, row["key_id"], received_at, [event], [row["payload"]], [bumps(event, sent, rights)]
+        tenant_id,
+        source,
+        row["key_id"],
+        received_at,
+        [event],
+        [row["payload"]],
+        [bumps(event, sent, rights)],
+        signed_with=signing_key_here(),
     )
     verdict = event_log.append(redis, request, wait=wait).verdicts
     if verdict == event_log.ACCEPTED:

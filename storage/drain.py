@@ -15,6 +15,7 @@ from redis import Redis
 
 from domain.errors import PermanentFailure
 from storage import event_log
+from storage.checking import UNCHECKED, Checking
 from storage.event_log import LogEntry
 from storage.lake import Cursor, Lake
 from transforms.frames import INSTANT, RAW_EVENTS
@@ -26,12 +27,12 @@ _VERDICTS = {"A": "ACCEPTED", "D": "DUPLICATE", "C": "CONFLICT", "X": "REJECTED"
 _NAMES = {
     "c": "customer_id", "u": "unit", "q": "quantity", "t": "occurred_at", "k": "idempotency_key", "h": "key_hash",
     "p": "payload_hash", "n": "correction", "x": "reject_code", "d": "reject_detail", "f": "backfill", "j": "payload",
-    "a": "act", "o": "corrects", "r": "origin_received_at",
+    "a": "act", "o": "corrects", "r": "origin_received_at", "m": "mac",
 }  # fmt: skip
 _RECORD = {
     "c": pl.String, "u": pl.String, "q": pl.String, "t": pl.Int64, "k": pl.String, "h": pl.Int64, "p": pl.Int64,
     "n": pl.Boolean, "x": pl.String, "d": pl.String, "f": pl.String, "j": pl.String,
-    "a": pl.String, "o": pl.String, "r": pl.Int64,
+    "a": pl.String, "o": pl.String, "r": pl.Int64, "m": pl.String,
 }  # fmt: skip
 
 
@@ -60,20 +61,23 @@ class Drained:
         return sum(self.verdicts.values())
 
 
-def drain(redis: Redis, lake: Lake, *, events: int = EVENTS) -> Drained:
+def drain(redis: Redis, lake: Lake, *, events: int = EVENTS, checking: Checking = UNCHECKED) -> Drained:
     """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` and `BYTES` a commit.
 
     What arrives meanwhile is left to the next drain, so that one busy tenant cannot keep the others waiting. Raises
-    `storage.lake.LostRace` where another drain was faster: nothing is doubled, drain again.
+    `storage.lake.LostRace` where another drain was faster: nothing is doubled, drain again. checking: whose MACs are good; events that
+    are not what a door wrote land as refused.
     """
     cursor = lake.cursor("raw_events")
     done = Drained()
     for tenant in sorted(event_log.tenants(redis)):
-        _drain_tenant(redis, cursor, tenant, done, events=events)
+        _drain_tenant(redis, cursor, tenant, done, events=events, checking=checking)
     return done
 
 
-def _drain_tenant(redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, events: int) -> None:
+def _drain_tenant(
+    redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, events: int, checking: Checking
+) -> None:
     app = f"log:{tenant}:{event_log.incarnation(redis, tenant)}"
     until = _newest(redis, tenant)
     after = cursor.marker(app) or 0
@@ -83,7 +87,8 @@ def _drain_tenant(redis: Redis, cursor: Cursor, tenant: str, done: Drained, *, e
         if not batch:
             return
         after = batch[-1].position
-        _commit(cursor, app, after, to_raw(tenant, batch, first=(cursor.marker("raw_seq") or 0) + 1), done)
+        first = (cursor.marker("raw_seq") or 0) + 1
+        _commit(cursor, app, after, to_raw(tenant, checking.checked(tenant, batch), first=first), done)
         event_log.trim(redis, tenant, batch[-1].id)
 
 
@@ -136,7 +141,9 @@ def to_raw(tenant: str, entries: list[LogEntry], *, first: int) -> pl.DataFrame:
             "source": [entry.source for entry in entries],
             "key_id": [entry.key_id for entry in entries],
             "door": [list(entry.verdicts) for entry in entries],
-        }
+            "trace_id": [entry.trace_id for entry in entries],
+        },
+        schema_overrides={"trace_id": pl.String},
     )
     received = pl.col("received_at").cast(INSTANT)
     stamps = stamps.with_columns(received, received.dt.strftime("%Y-%m-%d").alias("received_day")).explode(

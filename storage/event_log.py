@@ -26,6 +26,7 @@ from domain.errors import TransientFailure
 from domain.limits import Counted, Limit
 from domain.quantity import plain
 from domain.usage import UsageEvent
+from storage.event_macs import EventKey, Origin
 from storage.redis_line import Line
 
 ACCEPTED, DUPLICATE, CONFLICT, REJECTED = "A", "D", "C", "X"
@@ -52,7 +53,8 @@ class LogRecord(msgspec.Struct, omit_defaults=True):
 
     c customer, u unit (key, or as sent), q quantity (decimal text), t occurred at (epoch µs), k idempotency key,
     h key hash, p payload hash, n correction, x reject code, d reject detail, f backfill reason, j event as sent. Of an
-    operator's act upon an event alone: a VOID or AMEND, o key of that event, r receipt of its origin (epoch µs).
+    operator's act upon an event alone: a VOID or AMEND, o key of that event, r receipt of its origin (epoch µs). m: its MAC, always
+    the last member; see event_macs.
     """
 
     c: str | None
@@ -70,12 +72,14 @@ class LogRecord(msgspec.Struct, omit_defaults=True):
     a: str | None = None
     o: str | None = None
     r: int | None = None
+    m: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
     """One request as drained. position: the id as one integer, rising (ms << 20 | seq). body: JSON lines (LogRecord),
-    one per event, in order; `verdicts` has one char for each: A accepted, D duplicate, C conflict, X rejected."""
+    one per event, in order; `verdicts` has one char for each: A accepted, D duplicate, C conflict, X rejected. trace_id: of
+    the request, where it was traced."""
 
     id: str
     position: int
@@ -84,6 +88,7 @@ class LogEntry:
     key_id: str
     verdicts: str
     body: bytes
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class Request:
     """What goes into one entry: the events of one request with their texts as sent and the counters they move.
 
     limits: the windows it counts in, by name (with the tenant's tag). sessions: (session, whether it ended) as named by it.
+    trace_id: of the request, if it is traced. signed_with: puts a MAC on each event.
     """
 
     tenant_id: str
@@ -116,6 +122,8 @@ class Request:
     bumps: Sequence[Sequence[Bump]]
     limits: Sequence[tuple[str, Limit]] = ()
     sessions: Sequence[tuple[str, bool]] = ()
+    trace_id: str | None = None
+    signed_with: EventKey | None = None
 
 
 def log_key(tenant_id: str) -> str:
@@ -275,7 +283,13 @@ def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
         request.source,
         request.key_id,
         body,
+        request.trace_id or "",
     )
+
+
+def line_of(record: LogRecord) -> bytes:
+    """A record as it stands in an entry."""
+    return _ENCODER.encode(record)
 
 
 def entry_of(request: Request) -> LogEntry:
@@ -285,9 +299,11 @@ def entry_of(request: Request) -> LogEntry:
 
 
 def _body(request: Request) -> bytes:
-    return _ENCODER.encode_lines(
-        [_record(e, text) for e, text in zip(request.events, request.texts, strict=True)]
-    )[:-1]
+    records = [_record(e, text) for e, text in zip(request.events, request.texts, strict=True)]
+    if request.signed_with is None:
+        return _ENCODER.encode_lines(records)[:-1]
+    origin = Origin(request.tenant_id, request.received_at, request.source, request.key_id)
+    return b"\n".join(request.signed_with.signed(origin, map(_ENCODER.encode, records)))
 
 
 def _record(event: UsageEvent, text: str) -> LogRecord:
@@ -359,6 +375,7 @@ def _entry(entry_id: bytes, fields: dict[bytes, bytes]) -> LogEntry:
         key_id=fields[b"i"].decode(),
         verdicts=fields[b"v"].decode(),
         body=fields[b"b"],
+        trace_id=fields[b"t"].decode() if b"t" in fields else None,
     )
 
 

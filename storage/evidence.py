@@ -17,9 +17,11 @@ import polars as pl
 from sqlalchemy.orm import Session
 
 from domain.errors import Conflict
+from storage.event_macs import NO_KEYS, EventKeys
 from storage.evidence_key import signature_of
 from storage.evidence_verify import event_hash
 from storage.lake import Lake, Scope
+from storage.raw_macs import macs_of, misfits
 from storage.replay import Known, recompute, terms_of
 from storage.repositories.invoice_content import content_hash, content_text
 from storage.repositories.invoice_states import as_dict, lines_of, locate
@@ -30,7 +32,7 @@ from transforms.table import INSTANT
 
 _EVENT = (
     "line_id", "raw_seq", "idempotency_key", "unit", "occurred_at", "quantity", "late", "correction", "disposition",
-    "running_total", "marginal_revenue",
+    "running_total", "marginal_revenue", "mac",
 )  # fmt: skip
 _EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 
@@ -61,8 +63,11 @@ class Found:
         return Scope(self.invoice.month, (self.invoice.tenant_id,), (self.invoice.customer_id,))
 
 
-def find(session: Session, lake: Lake, reference: str, tenant_id: str | None = None) -> Found:
-    """What proves an invoice, checked against its hashes. Late events that came after it was billed are left out.
+def find(
+    session: Session, lake: Lake, reference: str, tenant_id: str | None = None, keys: EventKeys = NO_KEYS
+) -> Found:
+    """What proves an invoice, checked against its hashes, and its events against the MACs they came with. Late events that came
+    after it was billed are left out. keys: those of this installation.
 
     Raises InvoiceNotFound, AmbiguousInvoice, EvidenceChanged.
     """
@@ -80,6 +85,11 @@ def find(session: Session, lake: Lake, reference: str, tenant_id: str | None = N
     if _hash_of(row, lines, events, terms, taken) != row.input_hash:
         events = _as_billed(lake, row, lines, terms)
     own = events.filter(pl.col("line_id").is_in([line["line_id"] for line in lines]))
+    macs = macs_of(lake, row.tenant_id, own["raw_seq"])
+    wrong = misfits(macs, keys)
+    if wrong:
+        raise EvidenceChanged(row.number, f"raw event {wrong[0]} is not as it came in: its MAC does not fit")
+    own = own.join(macs.select("raw_seq", "mac"), on="raw_seq", how="left", maintain_order="left")
     return Found(row, lines, own.sort("line_id", "occurred_at", "key_hash"), terms)
 
 
@@ -146,6 +156,7 @@ def archive(found: Found, gates: Mapping[str, Any], home: Path) -> bytes:
             "contentHash": row.content_hash,
             "inputHash": row.input_hash,
             "codeVersion": row.code_version,
+            "eventsWithMac": found.events["mac"].count(),
             "files": {name: sha256(data).hexdigest() for name, data in sorted(files.items())},
         }
     )

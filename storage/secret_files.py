@@ -18,6 +18,14 @@ def operator_token(home: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
+def reader_token(home: Path) -> str:
+    """What the edge shows to the process that reads the lake for it; made on first use."""
+    path = _folder(home) / "reader_token"
+    with suppress(FileExistsError):
+        _write_new(path, "rdr_" + secrets.token_urlsafe(32))
+    return path.read_text(encoding="utf-8").strip()
+
+
 def sealing_key(home: Path) -> bytes:
     """The 32 bytes that secrets at rest are sealed with; made on first use."""
     path = _folder(home) / "sealing_key"

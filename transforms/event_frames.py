@@ -57,6 +57,13 @@ RAW_EVENTS = Table(
         _c("backfill", TEXT, "the operator's reason for letting old events in", True),
         _c("payload", TEXT, "the event as sent (JSON)", True),
         *_AMENDS,
+        _c("trace_id", TEXT, "W3C trace id of its request, where that was traced", True),
+        _c(
+            "mac",
+            TEXT,
+            "key id and HMAC-SHA256 that the writer of the log put on it; null: it had no key",
+            True,
+        ),
     ),
     key=("raw_seq",),
     partition_by=("received_day",),
@@ -134,7 +141,7 @@ VALIDATED_EVENTS = Table(
 
 QUARANTINE_CODES = (
     "SCHEMA_INVALID", "MISSING_CUSTOMER", "UNKNOWN_METRIC", "CUSTOMER_MISMATCH", "NEGATIVE_QUANTITY",
-    "FUTURE_TIMESTAMP", "TOO_OLD", "DUPLICATE", "IDEMPOTENCY_CONFLICT",
+    "FUTURE_TIMESTAMP", "TOO_OLD", "DUPLICATE", "IDEMPOTENCY_CONFLICT", "MAC_MISMATCH", "MAC_MISSING",
 )  # fmt: skip
 
 QUARANTINED_EVENTS = Table(

@@ -8,12 +8,14 @@ import sys
 
 import uvicorn
 
+from api import logs
 from api.control.app import create_app
 from api.control.settings import ControlSettings
 
 
 def main() -> None:
     """Serve until told to stop."""
+    logs.configure("control")
     settings = ControlSettings.from_env()
     # Requests are worked on in threads: a busy one lets the others in after half a millisecond instead of five.
     sys.setswitchinterval(0.0005)
@@ -24,7 +26,7 @@ def main() -> None:
         app,
         access_log=False,
         server_header=False,
-        log_level="warning",
+        log_config=None,
         timeout_graceful_shutdown=10,
     )
     uvicorn.Server(config).run(sockets=[_listening(settings)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -19,11 +20,13 @@ from api.control.calls import Door
 from api.control.coupons.routes import coupon_routes
 from api.control.credit_notes.routes import credit_note_routes
 from api.control.customers.routes import customer_routes
+from api.control.events.internal import internal_event_routes
 from api.control.events.routes import event_routes
 from api.control.health import health_routes
 from api.control.invoices.preview import preview_routes
 from api.control.invoices.routes import invoice_routes
 from api.control.metrics.routes import metric_routes
+from api.control.monitoring import metrics_routes
 from api.control.oauth.routes import oauth_routes
 from api.control.offerings.routes import offering_routes
 from api.control.operator_keys.routes import operator_key_routes
@@ -42,6 +45,8 @@ from api.control.tenants.routes import tenant_routes
 from api.control.wallets.credits import alert_routes, grant_routes, hold_routes
 from api.control.wallets.routes import debit_routes, wallet_routes
 from api.control.webhook_sources.routes import webhook_source_routes
+from api.meters import Measured, Meters
+from api.monitoring import Worker
 from storage.database import make_engine
 
 THREADS = 40
@@ -85,6 +90,7 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     fx_rate_routes,
     replay_routes,
     event_routes,
+    internal_event_routes,
     evidence_key_routes,
 )
 """The nouns of this door, one entry each."""
@@ -97,9 +103,15 @@ def create_app(settings: ControlSettings) -> FastAPI:
     docs = settings.home / "data-docs"
     docs.mkdir(parents=True, exist_ok=True)
 
+    numbers = Worker(Meters(), f"control-{settings.port}", settings.home / "run")
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        counting = asyncio.create_task(numbers.run())
         yield
+        counting.cancel()
+        with suppress(asyncio.CancelledError):
+            await counting
         engine.dispose()
 
     app = FastAPI(
@@ -114,6 +126,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
     door = Door(engine, settings.home, settings.redis_url, settings.lake_url)
     routers = [
         health_routes(engine, settings.redis_url),
+        metrics_routes(engine, numbers, settings.metrics_from),
         *(routes(door) for routes in ROUTES),
         page_routes(app),
     ]
@@ -124,4 +137,5 @@ def create_app(settings: ControlSettings) -> FastAPI:
     openapi.install(app)
     app.add_middleware(RateLimit, limit=settings.requests_per_minute)
     envelope.install(app)
+    app.add_middleware(Measured, meters=numbers.meters)
     return app

@@ -9,12 +9,14 @@ from __future__ import annotations
 import signal
 import threading
 
+from api import logs
 from api.control.settings import ControlSettings
 from storage.rights_flow import RightsFlow
 
 
 def main() -> None:
     """Publish until SIGTERM or SIGINT; what is being published then is finished first."""
+    logs.configure("rights")
     settings = ControlSettings.from_env()
     if settings.redis_url is None:
         raise SystemExit("AFORO_REDIS_URL is not set: there is no hot state to publish to")

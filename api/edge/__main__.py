@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uvicorn
 
+from api import logs
 from api.edge.protocol import EdgeProtocol
 from api.edge.settings import EdgeSettings
 
 
 def main() -> None:
     """Serve until told to stop; requests under way are finished."""
+    logs.configure("edge")
     settings = EdgeSettings.from_env()
     uvicorn.run(
         "api.edge.app:app_from_env",
@@ -21,7 +23,7 @@ def main() -> None:
         http=EdgeProtocol,
         access_log=False,
         server_header=False,
-        log_level="warning",
+        log_config=None,
         timeout_graceful_shutdown=10,
     )
 

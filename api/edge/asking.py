@@ -15,6 +15,7 @@ from api.edge.auth import authenticate, gateway_key
 from api.edge.known import HotStateMissing, TenantView
 from api.edge.limiting import tell
 from api.edge.service import EdgeService
+from api.meters import now as clock
 from domain.access import CustomerRights, KeyRecord, MarginLevel
 from domain.entitlement import Decision, Grant, decide, grants_of
 from domain.errors import TransientFailure
@@ -57,6 +58,10 @@ class Caller:
         """What it takes to answer (customer, feature or unit; None: everything) each, in one round trip. Raises Problem 429."""
         return await (self._from_snapshot(questions) if self.stale else self._from_redis(questions))
 
+    def view(self) -> TenantView | None:
+        """The tenant as this process knows it, after asking."""
+        return self.service.known.tenant_as_last_known(self.key.tenant_id, math.inf)
+
     async def _from_redis(self, questions: Sequence[tuple[str, str | None]]) -> list[Asked]:
         service, tenant_id = self.service, self.key.tenant_id
         view = await service.known.tenant(tenant_id)
@@ -67,9 +72,11 @@ class Caller:
         now = service.stamp()
         granted = [_granted(rights.get(c), view, now, wanted) for c, wanted in questions]
         fields = [[g.counter for g in grants if g.counter is not None] for grants in granted]
+        began = clock()
         answers = await access_state.ask(
             service.asks, tenant_id, limits, list(zip(customers, fields, strict=True))
         )
+        service.meters.round_trip("ask", began)
         tell(self.request, limits, answers.limits, refused=answers.refused)
         for customer, found in zip(customers, answers.found, strict=True):
             service.snapshot.keep(tenant_id, customer, found)
@@ -119,6 +126,7 @@ async def answered(
             service.snapshot.found()
             return response
     key = trusted or await authenticate(service, request, *doors, stale=True)
+    service.meters.stale += 1
     return await work(Caller(service, request, key, True, limited_as))
 
 

@@ -2,16 +2,85 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
 from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
 
+from api.edge.access import to_json
+from api.edge.known import HotStateMissing
 from api.edge.service import EdgeService
 from api.problems import Problem
 from domain.errors import TransientFailure
+from storage import hot_state
+
+UP, DOWN, EMPTY = "UP", "DOWN", "EMPTY"
+_PROBE = "readiness-probe"
+_PROBED_FOR, _PROBE_SECONDS = 1.0, 2.0
+
+
+class LogNotWritable(TransientFailure):
+    """Redis answers, but takes nothing: it is full, a replica, or cannot write to its disk."""
+
+    code = "LOG_NOT_WRITABLE"
+
+
+class Draining(TransientFailure):
+    """The edge was told to end."""
+
+    code = "DRAINING"
+
+
+class Readiness:
+    """Asks each part whether it can do its work now."""
+
+    def __init__(self, service: EdgeService) -> None:
+        self._service = service
+        self._written_until = 0.0
+
+    async def parts(self) -> dict[str, BaseException | None]:
+        """Each part, and what is wrong with it."""
+        if self._service.meters.is_leaving:
+            return {"edge": Draining("This edge is about to end; ask another one.")}
+        asked: dict[str, Callable[[], Awaitable[None]]] = {
+            "redis": self._ping,
+            "log": self._log,
+            "rights": self._rights,
+        }
+        return {name: await self._wrong(ask) for name, ask in asked.items()}
+
+    async def _wrong(self, ask: Callable[[], Awaitable[None]]) -> BaseException | None:
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await ask()
+        except (RedisError, OSError, TransientFailure) as error:
+            return error
+        return None
+
+    async def _ping(self) -> None:
+        await self._service.redis.ping()
+
+    async def _log(self) -> None:
+        """It syncs before it replies, and a write goes through. Written once a second at most, however often this is asked."""
+        await self._service.check_durable(now=True)
+        if time.monotonic() < self._written_until:
+            return
+        try:
+            await self._service.redis.set(_PROBE, b"1", ex=60)
+        except RedisError as error:
+            raise LogNotWritable(f"Redis takes no writes: {error}") from error
+        self._written_until = time.monotonic() + _PROBED_FOR
+
+    async def _rights(self) -> None:
+        if not await self._service.redis.exists(hot_state.PUBLISHED):
+            raise HotStateMissing("No tenant's rights are published: every key would be answered with 503.")
 
 
 def add_health_routes(app: FastAPI, service: EdgeService) -> None:
-    """GET /health and /healthz (the process answers), GET /readyz (the log may be trusted)."""
+    """GET /health and /healthz (the process answers), GET /readyz (it can do its work)."""
+    readiness = Readiness(service)
 
     @app.get("/health", tags=["health"], response_model=None)
     @app.get("/healthz", tags=["health"], response_model=None)
@@ -21,15 +90,23 @@ def add_health_routes(app: FastAPI, service: EdgeService) -> None:
 
     @app.get("/readyz", tags=["health"], response_model=None)
     async def ready(request: Request) -> Response:
-        """Redis answers and syncs every write to disk before it replies."""
-        try:
-            await service.check_durable(now=True)
-        except (RedisError, OSError, TransientFailure) as error:
-            code = getattr(error, "code", None) or "REDIS_UNAVAILABLE"
-            down = {"components": {"redis": {"status": "DOWN"}}}
-            raise Problem(
-                503, f"Not ready: {error}", code=code, headers={"Retry-After": "1"}, extra=down
-            ) from None
-        return Response(
-            b'{"status":"UP","components":{"redis":{"status":"UP"}}}', media_type="application/json"
-        )
+        """Redis answers, the log takes writes and syncs them to disk before it replies, and rights are published. 503 otherwise, and
+        from the moment on that the edge was told to end. With `rights=optional` an edge without any tenant is ready."""
+        wrong = await readiness.parts()
+        shown = {name: {"status": UP if error is None else DOWN} for name, error in wrong.items()}
+        if request.query_params.get("rights") == "optional" and isinstance(
+            wrong.get("rights"), HotStateMissing
+        ):
+            shown["rights"] = {"status": EMPTY}
+            wrong["rights"] = None
+        for name, error in wrong.items():
+            if error is not None:
+                code = getattr(error, "code", None) or "REDIS_UNAVAILABLE"
+                raise Problem(
+                    503,
+                    f"Not ready: {name}: {str(error) or 'it does not answer in time'}",
+                    code=code,
+                    headers={"Retry-After": "1"},
+                    extra={"components": shown},
+                )
+        return to_json({"status": UP, "components": shown})

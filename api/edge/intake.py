@@ -119,11 +119,17 @@ async def take_in(
             bumps=[bumps(e, s, rights.get(e.customer_id or "")) for e, s in zip(events, sent, strict=True)],
             limits=limits,
             sessions=sessions_of(sent),
+            signed_with=service.signing_key,
+            trace_id=None if service.traces is None else service.traces.trace_id(),
         )
     )
+    if key.tenant_id in service.live.wanted:
+        service.live.tell(key.tenant_id, source, received_at, events, receipt.verdicts)
+    failures = tuple(_failures(receipt.verdicts, events))
+    service.meters.take(source, receipt.verdicts, [refusals[0].code for _, refusals in failures])
     return Outcome(
         receipt.verdicts,
-        tuple(_failures(receipt.verdicts, events)),
+        failures,
         receipt.killed,
         limits,
         receipt.limits,

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from api.edge.known import Known, TenantView
+from api.edge.live import Live
 from api.edge.settings import EdgeSettings
 from api.edge.snapshot import Snapshot
 from api.edge.tokens import Tokens
+from api.edge.traces import traces_of
+from api.meters import Meters, now
 from domain.access import KeyRecord, SubscriptionRights
 from domain.limits import Limit, read_limit
 from storage import event_log
+from storage.event_macs import EventKey, event_keys
 from storage.redis_line import Line
 
 _DURABILITY_SECONDS = 10.0
@@ -75,7 +80,15 @@ class EdgeService:
         self.known = Known(self.redis, self.asks, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
+        self.meters = Meters()
+        self.live = Live(self.redis)
+        self.traces = traces_of(settings.trace_share, settings.otlp_endpoint)
+        self.closing: list[Callable[[], Awaitable[None]]] = []
+        if self.traces is not None:
+            self.meters.followed = self.traces.followed
+            self.closing.append(self.traces.close)
         self.salt = secrets.token_hex(8)
+        self.signing_key = self._signing_key()
         self._announced: set[str] = set()
         self._wait = False
         self._durable_until = 0.0
@@ -88,16 +101,21 @@ class EdgeService:
 
     async def append(self, request: event_log.Request) -> event_log.Receipt:
         """Into the log and onto disk. Raises LogNotDurable and Redis' errors, and then nothing was promised."""
+        entered = now()
         await self.check_durable()
         if request.tenant_id not in self._announced:
             await event_log.announce_async(self.redis, request.tenant_id)
             self._announced.add(request.tenant_id)
+        began = now()
         receipt = await event_log.append_async(
             self.redis if self._wait else self.appends,
             request,
             remember=self.settings.remember_seconds,
             wait=self._wait,
         )
+        self.meters.round_trip("append", began)
+        if self.traces is not None:
+            self.traces.followed("log append", now() - entered)
         if receipt.created:
             # Redis may have been lost and with it the list of tenants; without it the drain would pass this log by.
             await event_log.announce_async(self.redis, request.tenant_id)
@@ -108,6 +126,11 @@ class EdgeService:
         if now or time.monotonic() >= self._durable_until:
             self._wait = await event_log.assert_durable_async(self.redis)
             self._durable_until = time.monotonic() + _DURABILITY_SECONDS
+            self.signing_key = self._signing_key()  # it may have been rotated
+
+    def _signing_key(self) -> EventKey | None:
+        settings = self.settings
+        return event_keys(Path(settings.home), make=True).current if settings.sign_events else None
 
     def limits(self, key: KeyRecord, view: TenantView, door: str) -> list[tuple[str, Limit]]:
         """The windows a request with this key counts in at a door: the key's own, and one of the tenant if it has a limit."""
@@ -123,5 +146,7 @@ class EdgeService:
     async def close(self) -> None:
         await self.asks.close()
         await self.appends.close()
+        for close in self.closing:
+            await close()
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()

@@ -20,7 +20,9 @@ class EdgeSettings:
     webhook sources are sealed with. public_url: this door as seen from outside; some providers sign it. limits: requests of each key, by door. gateways: addresses (CIDR) that may ask for quota and
     margin with a tenant's name alone. access_seconds: how long
     access waits for Redis before it answers from what it last knew. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
-    how long it answers from what it did know."""
+    how long it answers from what it did know. reader_url: the process that reads the lake; empty: there is none. metrics_from: addresses (CIDR) that may read /metrics. trace_share: of requests
+    whose caller has not decided, 0: nothing is traced. otlp_endpoint: where spans are sent; empty: nowhere. sign_events: put a
+    MAC on each event with the key of `home`. drain_seconds: how long the edge goes on answering after it was told to end."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     host: str = "127.0.0.1"
@@ -40,13 +42,22 @@ class EdgeSettings:
     access_seconds: float = 0.5
     fail_open: bool = False
     stale_seconds: float = 3600.0
+    reader_url: str = ""
+    metrics_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    trace_share: float = 0.0
+    otlp_endpoint: str = ""
+    sign_events: bool = False
+    drain_seconds: float = 1.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> EdgeSettings:
         """Settings from AFORO_REDIS_URL, AFORO_EDGE_HOST, _PORT, _WORKERS, AFORO_REMEMBER_SECONDS, AFORO_TOKEN_ISSUER, AFORO_HOME,
         AFORO_PUBLIC_URL (where senders of webhooks find the edge),
-        AFORO_LIMIT_METER, _INGEST, _ACCESS, _ENTITLEMENTS (`10000/1000/HARD`, `off`), AFORO_GATEWAYS (CIDR, comma-separated),
-        AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS. Raises NotALimit and ValueError."""
+        AFORO_LIMIT_METER, _INGEST, _ACCESS, _ENTITLEMENTS, _LOOKUP (`10000/1000/HARD`, `off`), AFORO_GATEWAYS (CIDR, comma-separated),
+        AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS, AFORO_CONTROL_URL (the reader of the lake), AFORO_METRICS_FROM (CIDR),
+        AFORO_TRACE_SAMPLE (0 to 1), AFORO_OTLP_ENDPOINT, AFORO_SIGN_EVENTS (on or off),
+        AFORO_DRAIN_SECONDS.
+        Raises NotALimit and ValueError."""
         found = os.environ if env is None else env
         return cls(
             redis_url=found.get("AFORO_REDIS_URL", cls.redis_url),
@@ -61,6 +72,12 @@ class EdgeSettings:
             gateways=_addresses(found.get("AFORO_GATEWAYS"), cls.gateways),
             fail_open=_is_open(found.get("AFORO_ACCESS_FAIL", "closed")),
             stale_seconds=float(found.get("AFORO_STALE_SECONDS", cls.stale_seconds)),
+            metrics_from=_addresses(found.get("AFORO_METRICS_FROM"), cls.metrics_from),
+            trace_share=float(found.get("AFORO_TRACE_SAMPLE") or cls.trace_share),
+            otlp_endpoint=found.get("AFORO_OTLP_ENDPOINT", cls.otlp_endpoint),
+            drain_seconds=float(found.get("AFORO_DRAIN_SECONDS", cls.drain_seconds)),
+            sign_events=_is_on("AFORO_SIGN_EVENTS", found.get("AFORO_SIGN_EVENTS", "on")),
+            reader_url=found.get("AFORO_CONTROL_URL", cls.reader_url),
         )
 
 
@@ -73,6 +90,12 @@ def _addresses(sent: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
     if sent is None:
         return default
     return tuple(str(ip_network(each.strip(), strict=False)) for each in sent.split(",") if each.strip())
+
+
+def _is_on(name: str, sent: str) -> bool:
+    if sent not in ("on", "off"):
+        raise ValueError(f"{name}: {sent!r} is neither on nor off")
+    return sent == "on"
 
 
 def _is_open(sent: str) -> bool:

@@ -1,4 +1,4 @@
-"""`aforo evidence`: an invoice with everything that proves it, as one signed archive. Keep out: what is in it (storage/evidence.py)."""
+"""`aforo evidence`: an invoice with everything that proves it, as one signed archive; and the keys its events are signed with. Keep out: what is in it (storage/evidence.py)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from storage.evidence import Found
     from storage.lake import Lake
 
+_TAKEN_UP_SECONDS = 10
 GATES = ("billing_terms", "metered_events", "rated_lines", "routed_lines", "invoices", "invoice_lines")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("evidence")(evidence)
+    app.command("rotate-event-key")(rotate)
 
 
 def evidence(
@@ -36,13 +38,14 @@ def evidence(
     """
     from stack.settings import connected
     from storage.database import session_scope
+    from storage.event_macs import event_keys
     from storage.evidence import archive, find
     from storage.lake import Lake
 
     addresses = connected()
     lake = Lake(addresses.lake_url)
     with session_scope(addresses.database_url) as session:
-        found = find(session, lake, invoice, tenant)
+        found = find(session, lake, invoice, tenant, event_keys(Path(addresses.home)))
         packed = archive(found, gates_of(lake, found), Path(addresses.home))
     target = to or Path(f"{found.invoice.number.replace('/', '-')}-evidence.zip")
     target.write_bytes(packed)
@@ -79,3 +82,15 @@ def gates_of(lake: Lake, found: Found) -> dict[str, Any]:
             "broken": broken,
         }
     return told
+
+
+def rotate() -> None:
+    """Sign events with a new key from now on. Those signed before stay provable: old keys are kept for checking.
+
+    Example: aforo rotate-event-key
+    """
+    from stack.settings import Settings
+    from storage.event_macs import rotate_event_key
+
+    key_id = rotate_event_key(Settings().folder)
+    out.print(f"Events are signed with key {key_id} within {_TAKEN_UP_SECONDS} seconds.")

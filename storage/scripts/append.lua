@@ -14,7 +14,7 @@
 -- ARGV[5]  counters (msgpack): {counters = {{customer, field, operation}}, events = {}, which = {}, amounts = {}}
 --          in parallel lists: event position, index of the counter, both from 1, and the amount;
 --          limits: see limits.lua, which is put before this script; sessions: {{session, 1 if it ended}}
--- ARGV[6]  received at   ARGV[7] source   ARGV[8] key id   ARGV[9] records
+-- ARGV[6]  received at   ARGV[7] source   ARGV[8] key id   ARGV[9] records   ARGV[10] trace id, empty: none
 -- Returns  verdicts (one char per event: A, D, C or X; none at all if a hard limit refuses, and then nothing was written),
 --          the entry's id, 1 if the log was created, the limits' answers, those of the sessions that were killed.
 
@@ -62,7 +62,9 @@ end
 -- Write: the entry first.
 local created = 1 - redis.call('EXISTS', log)
 local line = table.concat(verdicts)
-local id = redis.call('XADD', log, '*', 'r', ARGV[6], 's', ARGV[7], 'i', ARGV[8], 'v', line, 'b', ARGV[9])
+local entry = {'r', ARGV[6], 's', ARGV[7], 'i', ARGV[8], 'v', line, 'b', ARGV[9]}
+if ARGV[10] ~= '' then entry[11], entry[12] = 't', ARGV[10] end
+local id = redis.call('XADD', log, '*', unpack(entry))
 for _, name in ipairs(remember) do redis.call('SET', name, first[name], 'EX', ttl) end
 
 -- Count what was accepted. A counter that cannot hold its value stays at the largest number there is.

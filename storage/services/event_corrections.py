@@ -36,6 +36,7 @@ from domain.quantity import plain
 from domain.usage import Act, UsageEvent, key_digest
 from storage import event_log, hot_state
 from storage.database import session_scope
+from storage.event_macs import signing_key_here
 from storage.events_found import EventNotFound, acts_upon, arrivals, micros, payload_of
 from storage.lake import Lake
 from storage.tables.corrections import EventActRow
@@ -232,7 +233,14 @@ def _send(redis: Redis, row: EventActRow) -> None:
     wait = event_log.assert_durable(redis)
     source, received_at = f"operator:{row.id}", micros(row.created_at)
     request = event_log.Request(
-        row.tenant_id, source, row.created_by, received_at, [event], [told["text"]], [moves]
+        row.tenant_id,
+        source,
+        row.created_by,
+        received_at,
+        [event],
+        [told["text"]],
+        [moves],
+        signed_with=signing_key_here(),
     )
     event_log.append(redis, request, wait=wait)
 

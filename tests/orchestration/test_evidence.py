@@ -7,14 +7,19 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
+import polars as pl
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from deltalake import write_deltalake
 
 from stack.commands.evidence import gates_of
 from storage.database import session_scope
+from storage.event_macs import Origin, event_keys
+from storage.events_found import micros
 from storage.evidence import EvidenceChanged, archive, find
 from storage.evidence_key import evidence_keys
 from storage.evidence_verify import problems_of, signature_holds
+from storage.raw_macs import record_line
 from storage.repositories.invoice_states import InvoiceStates
 from tests.scenarios import MARCH, event
 from tests.world import World
@@ -97,3 +102,31 @@ def test_the_archives_own_check_of_signatures_agrees_with_a_library():
         assert not signature_holds(public, message, signature[:-1] + bytes([signature[-1] ^ 1]))
         assert not signature_holds(bytes([seed + 5]) * 32, message, signature)
     assert not signature_holds(b"", b"", b"")
+
+
+def test_an_event_changed_in_the_lake_is_noticed_by_its_mac(billed: World, home: Path):
+    key = event_keys(home, make=True).current
+    assert key is not None
+    raw = billed.rows("raw_events")
+    macs = [
+        key.mac(Origin(row["tenant_id"], micros(row["received_at"]), row["source"], row["key_id"]), record_line(row))
+        for row in raw.iter_rows(named=True)
+    ]  # fmt: skip
+    signed = raw.with_columns(mac=pl.Series(macs))
+    write_deltalake(billed.lake.path("raw_events"), signed, mode="overwrite")
+
+    def proved() -> dict[str, bytes]:
+        with session_scope(billed.database_url) as session:
+            found = find(session, billed.lake, "INV-2026-0001", "acme", event_keys(home))
+            return files(archive(found, gates_of(billed.lake, found), home))
+
+    archived = proved()
+    assert problems_of(archived) == []
+    assert json.loads(archived["manifest.json"])["eventsWithMac"] == 7
+    bigger = signed.with_columns(
+        quantity=pl.when(pl.col("idempotency_key") == "ada-gb-1").then(pl.col("quantity") * 2).otherwise("quantity")
+        .cast(signed["quantity"].dtype)
+    )  # fmt: skip
+    write_deltalake(billed.lake.path("raw_events"), bigger, mode="overwrite")
+    with pytest.raises(EvidenceChanged, match="its MAC does not fit"):
+        proved()

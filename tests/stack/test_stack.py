@@ -20,7 +20,7 @@ from stack.supervisor import strays
 from tests import harness
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-PATHS = {"edge": "/readyz", "control": "/actuator/health", "dagster": "/server_info"}
+PATHS = {"edge": "/readyz?rights=optional", "control": "/actuator/health", "dagster": "/server_info"}
 AFORO = str(Path(sys.executable).parent / "aforo")
 
 

@@ -57,7 +57,7 @@ def event_routes(door: Door) -> APIRouter:
     router = managed_router("/api/v1/events", "events")
     lake = Lake(door.lake_url)
 
-    @router.get("/{key}")
+    @router.get("/{key:path}")
     def one(key: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
         """Where an event is and why: all that arrived under its idempotency key with each payload, acts upon it, its invoice lines."""
 
@@ -67,12 +67,12 @@ def event_routes(door: Door) -> APIRouter:
 
         return call.read(story)
 
-    @router.post("/{key}/void", status_code=201)
+    @router.post("/{key:path}/void", status_code=201)
     def void(key: str, body: Void, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
         """Take one accepted event back. It is kept, and counts no more: from the next bill on, or as a finding where it was issued."""
         return _done(call, lambda tx, redis: EventCorrections(tx, lake, redis).void(key, body.sent()))
 
-    @router.post("/{key}/amend", status_code=201)
+    @router.post("/{key:path}/amend", status_code=201)
     def amend(key: str, body: Amend, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:
         """Let one accepted event count as it should have been. The original is kept."""
         return _done(call, lambda tx, redis: EventCorrections(tx, lake, redis).amend(key, body.sent()))

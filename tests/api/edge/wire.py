@@ -31,7 +31,13 @@ class Answer(NamedTuple):
 @contextmanager
 def listening(redis_url: str, **settings: Any) -> Iterator[int]:
     """An edge as it is served, in a thread; its port."""
-    app = create_app(EdgeSettings(redis_url=redis_url, **settings))
+    with served(create_app(EdgeSettings(redis_url=redis_url, **settings))) as port:
+        yield port
+
+
+@contextmanager
+def served(app: Any, **options: Any) -> Iterator[int]:
+    """An application on a socket, in a thread; its port."""
     config = uvicorn.Config(
         app,
         port=0,
@@ -40,6 +46,7 @@ def listening(redis_url: str, **settings: Any) -> Iterator[int]:
         access_log=False,
         log_level="error",
         server_header=False,
+        **options,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
