@@ -12,7 +12,7 @@ import asyncio
 import math
 from collections import deque
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -50,7 +50,7 @@ class Line:
         """EVAL."""
         return await self.call(b"EVAL", script, keys, *arguments)
 
-    async def call(self, *command: bytes | str | int) -> Any:
+    async def call(self, *command: Any) -> Any:
         """The answer to a command; sent once more where the connection was lost, so it must be one that doubles nothing.
 
         Raises ResponseError for an answer that is one, TimeoutError and ConnectionError (Redis' own)."""
@@ -98,7 +98,7 @@ class Line:
             if self._is_closed:
                 raise RedisConnectionError("The connection was closed.")
             if self._connection is None:
-                connection = self._pool.make_connection()
+                connection = cast(Any, self._pool).make_connection()
                 await connection.connect()
                 self._connection = connection
                 self._tasks = [

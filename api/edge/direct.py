@@ -8,7 +8,6 @@ is looked up by its path here and called as it is.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -21,24 +20,24 @@ from api.problems import Problem
 from domain.errors import TransientFailure
 
 _RETRY = {"Retry-After": "1"}
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Direct:
     """An ASGI app in front of another."""
 
-    def __init__(self, app: App, endpoints: dict[tuple[str, str], Endpoint]) -> None:
+    def __init__(self, app: App, routes: dict[tuple[str, str], APIRoute]) -> None:
         self.app = app
-        self.endpoints = endpoints
+        self.routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self.endpoints.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if endpoint is None:
+        route = self.routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if route is None:
             await self.app(scope, receive, send)
             return
+        scope["route"] = route
         request = Request(scope, receive, send)
         try:
-            response = await endpoint(request)
+            response = await route.endpoint(request)
         except (RedisError, OSError, TransientFailure) as error:
             response = await unavailable(request, error)
         except ClientDisconnect as error:
@@ -51,13 +50,13 @@ def install(app: FastAPI) -> None:
     for failure in (RedisError, OSError, TransientFailure):
         app.add_exception_handler(failure, unavailable)
     app.add_exception_handler(ClientDisconnect, gone)
-    app.add_middleware(Direct, endpoints=endpoints_of(app))
+    app.add_middleware(Direct, routes=routes_of(app))
 
 
-def endpoints_of(app: FastAPI) -> dict[tuple[str, str], Endpoint]:
+def routes_of(app: FastAPI) -> dict[tuple[str, str], APIRoute]:
     """By method and path, those that take nothing but the request."""
     return {
-        (method, route.path): route.endpoint
+        (method, route.path): route
         for route in app.routes
         if isinstance(route, APIRoute)
         and "{" not in route.path

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from redis import Redis
 
 from api.edge.app import create_app
-from api.edge.direct import Direct, endpoints_of
+from api.edge.direct import Direct, routes_of
 from api.edge.settings import EdgeSettings
 from tests.api.edge import wire
 from tests.api.edge.world import TENANT_KEY, serving
@@ -22,7 +22,7 @@ def test_every_route_without_parameters_is_answered_directly() -> None:
         if isinstance(route, APIRoute) and "{" not in route.path
         for method in route.methods or ()
     }
-    assert set(endpoints_of(app)) == static
+    assert set(routes_of(app)) == static
     assert any(middleware.cls is Direct for middleware in app.user_middleware)
 
 
