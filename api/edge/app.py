@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Request, Response
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.requests import ClientDisconnect
 
 from api import envelope
@@ -38,6 +38,8 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _settle_memory()
         background = asyncio.create_task(worker.run())
+        if service.spooling is not None:
+            service.spooling.start()
         yield
         background.cancel()
         with suppress(asyncio.CancelledError):
@@ -77,10 +79,11 @@ def app_from_env() -> FastAPI:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     """Nothing was promised, so the client keeps its events and tries again."""
-    code = error.code if isinstance(error, TransientFailure) else "REDIS_UNAVAILABLE"
-    detail = (
-        str(error) if isinstance(error, TransientFailure) else "The event log does not answer; try again."
-    )
+    code, detail = "REDIS_UNAVAILABLE", "The event log does not answer; try again."
+    if isinstance(error, TransientFailure):
+        code, detail = error.code, str(error)
+    elif isinstance(error, OutOfMemoryError):
+        code, detail = "LOG_FULL", "The event log is full until it is drained; try again."
     raise Problem(503, detail, code=code, headers=_RETRY) from error
 
 

@@ -20,7 +20,8 @@ class EdgeSettings:
     webhook sources are sealed with. public_url: this door as seen from outside; some providers sign it. limits: requests of each key, by door. gateways: addresses (CIDR) that may ask for quota and
     margin with a tenant's name alone. access_seconds: how long
     access waits for Redis before it answers from what it last knew. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
-    how long it answers from what it did know."""
+    how long it answers from what it did know. spool: whether requests are kept on local disk, below home, while the log cannot take them;
+    spool_bytes: by all workers together."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     host: str = "127.0.0.1"
@@ -40,13 +41,15 @@ class EdgeSettings:
     access_seconds: float = 0.5
     fail_open: bool = False
     stale_seconds: float = 3600.0
+    spool: bool = False
+    spool_bytes: int = 1024**3
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> EdgeSettings:
         """Settings from AFORO_REDIS_URL, AFORO_EDGE_HOST, _PORT, _WORKERS, AFORO_REMEMBER_SECONDS, AFORO_TOKEN_ISSUER, AFORO_HOME,
         AFORO_PUBLIC_URL (where senders of webhooks find the edge),
         AFORO_LIMIT_METER, _INGEST, _ACCESS, _ENTITLEMENTS (`10000/1000/HARD`, `off`), AFORO_GATEWAYS (CIDR, comma-separated),
-        AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS. Raises NotALimit and ValueError."""
+        AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS, AFORO_EDGE_SPOOL (on or off), AFORO_EDGE_SPOOL_BYTES. Raises NotALimit and ValueError."""
         found = os.environ if env is None else env
         return cls(
             redis_url=found.get("AFORO_REDIS_URL", cls.redis_url),
@@ -59,7 +62,9 @@ class EdgeSettings:
             public_url=found.get("AFORO_PUBLIC_URL", cls.public_url),
             limits=_limits(found),
             gateways=_addresses(found.get("AFORO_GATEWAYS"), cls.gateways),
-            fail_open=_is_open(found.get("AFORO_ACCESS_FAIL", "closed")),
+            fail_open=_one_of(found, "AFORO_ACCESS_FAIL", "open", "closed", default="closed"),
+            spool=_one_of(found, "AFORO_EDGE_SPOOL", "on", "off", default="off"),
+            spool_bytes=int(found.get("AFORO_EDGE_SPOOL_BYTES", cls.spool_bytes)),
             stale_seconds=float(found.get("AFORO_STALE_SECONDS", cls.stale_seconds)),
         )
 
@@ -75,7 +80,8 @@ def _addresses(sent: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(ip_network(each.strip(), strict=False)) for each in sent.split(",") if each.strip())
 
 
-def _is_open(sent: str) -> bool:
-    if sent not in ("open", "closed"):
-        raise ValueError(f"AFORO_ACCESS_FAIL: {sent!r} is neither open nor closed")
-    return sent == "open"
+def _one_of(found: Mapping[str, str], name: str, yes: str, no: str, *, default: str) -> bool:
+    sent = found.get(name, default)
+    if sent not in (yes, no):
+        raise ValueError(f"{name}: {sent!r} is neither {yes} nor {no}")
+    return sent == yes
