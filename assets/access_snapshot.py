@@ -10,6 +10,7 @@ from assets._events import INGESTING
 from storage.database import advisory_lock
 from storage.lake import Lake
 from storage.recount import recount
+from storage.regions import other_regions
 from storage.rights_publishing import publish_all
 
 
@@ -22,9 +23,15 @@ from storage.rights_publishing import publish_all
 def access_snapshot(
     database: dg.ResourceParam[Engine], redis: dg.ResourceParam[Redis], lake: dg.ResourceParam[Lake]
 ) -> dg.MaterializeResult:
-    published = list(publish_all(database, redis, as_of=datetime.now(UTC)))
+    now = datetime.now(UTC)
+    elsewhere = [
+        region.redis
+        for region in other_regions()
+        if region.does(lambda found: list(publish_all(database, found, as_of=now)))
+    ]
+    published = list(publish_all(database, redis, as_of=now))
     with advisory_lock(database, INGESTING):
-        adrift = recount([redis], lake, published)
+        adrift = recount([redis, *elsewhere], lake, published)
     return dg.MaterializeResult(
         metadata={
             "tenants": len(published),

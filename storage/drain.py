@@ -6,7 +6,6 @@ commit leaves the log as it was; a crash after it leaves entries that the next d
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,15 +13,14 @@ from typing import Any
 
 import polars as pl
 from redis import Redis
-from redis.exceptions import RedisError
 
 from domain.errors import PermanentFailure
 from storage import event_log
 from storage.event_log import LogEntry
 from storage.lake import Cursor, Lake
+from storage.regions import Region
 from transforms.frames import INSTANT, RAW_EVENTS
 
-log = logging.getLogger(__name__)
 EVENTS = 500_000
 BYTES = 256 * 1024 * 1024
 FIRST_PAGE, LARGEST_PAGE, PAGE_BYTES = 8, 4_000, 16 * 1024 * 1024
@@ -63,6 +61,12 @@ class Drained:
     def events(self) -> int:
         return sum(self.verdicts.values())
 
+    def add(self, later: Drained) -> None:
+        """What was drained after this."""
+        for verdict, count in later.verdicts.items():
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + count
+        self.first, self.last = self.first or later.first, later.last or self.last
+
 
 def drain(redis: Redis, lake: Lake, *, events: int = EVENTS) -> Drained:
     """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` and `BYTES` a commit.
@@ -77,22 +81,13 @@ def drain(redis: Redis, lake: Lake, *, events: int = EVENTS) -> Drained:
     return done
 
 
-def drain_regions(regions: Sequence[Redis], lake: Lake, *, events: int = EVENTS) -> Drained:
-    """`drain` of every region's log, one after the other; each has its own position in the table. A region that does not answer is passed
-    by, its events wait where they are; raises its error when that was all there are."""
-    done, failures = Drained(), []
-    for redis in regions:
-        try:
-            found = drain(redis, lake, events=events)
-        except (RedisError, OSError) as error:
-            log.warning("a region's log was not drained: %s", error)
-            failures.append(error)
-            continue
-        for verdict, count in found.verdicts.items():
-            done.verdicts[verdict] = done.verdicts.get(verdict, 0) + count
-        done.first, done.last = done.first or found.first, found.last or done.last
-    if len(failures) == len(regions):
-        raise failures[0]
+def drain_regions(redis: Redis, others: Sequence[Region], lake: Lake, *, events: int = EVENTS) -> Drained:
+    """`drain` of every region's log, one after the other; each has its own position in the table. Other regions that do not answer are
+    passed by, and their events wait where they are; without this one (`redis`) the others are still drained, then its error is raised."""
+    done = Drained()
+    for region in others:
+        region.does(lambda log: done.add(drain(log, lake, events=events)))
+    done.add(drain(redis, lake, events=events))
     return done
 
 
@@ -178,8 +173,17 @@ def to_raw(tenant: str, entries: list[LogEntry], *, first: int) -> pl.DataFrame:
     )
 
 
-def backlog(redis: Redis) -> tuple[int, datetime | None]:
-    """(entries waiting in the log, time of receipt of the oldest)."""
+def backlog(redis: Redis, others: Sequence[Region] = ()) -> tuple[int, datetime | None]:
+    """(entries waiting in the logs, time of receipt of the oldest), as far as the other regions answer."""
+    found = []
+    for region in others:
+        region.does(lambda log: found.append(_backlog(log)))
+    found.append(_backlog(redis))
+    moments = [oldest for _, oldest in found if oldest is not None]
+    return sum(waiting for waiting, _ in found), min(moments, default=None)
+
+
+def _backlog(redis: Redis) -> tuple[int, datetime | None]:
     waiting, oldest = 0, None
     for tenant in event_log.tenants(redis):
         waiting += event_log.pending(redis, tenant)

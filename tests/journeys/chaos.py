@@ -62,7 +62,7 @@ CATALOG: dict[str, Any] = {
     "offerings": [{"code": "basic", "name": "Basic", "ratePlan": "basic"}],
     "customers": [{"id": "ada", "name": "Ada"}],
     "subscriptions": [{"id": "sub-ada", "customer": "ada", "offering": "basic", "startDate": f"{MONTH}-01"}],
-    "keys": [{"name": "gateway"}],
+    "keys": [{"name": "gateway"}, {"name": "spare"}],
 }
 UNLIMITED = {f"AFORO_LIMIT_{door}": "off" for door in ("METER", "INGEST", "ACCESS")}
 
@@ -193,7 +193,7 @@ class World:
         }
         self.movers = [self._node(f"mover-{n}", "tests.journeys.moving") for n in range(2)]
         self.rights = self._node("rights", "api.control.rights")
-        self.secret = ""
+        self.secret = self.spare = ""
 
     def _node(self, name: str, module: str) -> Node:
         command = Command((sys.executable, "-m", module), env=self.environment, cwd=ROOT)
@@ -213,7 +213,7 @@ class World:
         self.engine = make_engine(self.server.url(), pool_size=2)
         with session_scope(self.engine) as session:
             _, issued = apply_catalog(session, read_catalog(CATALOG))
-        self.secret = issued[0].secret
+        self.secret, self.spare = (key.secret for key in issued)
         self.rights.start()
         self.movers[0].start()
         for site in self.sites:

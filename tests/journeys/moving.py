@@ -33,7 +33,7 @@ def main() -> None:
         try:
             with nullcontext() if unlocked else advisory_lock(engine, LOCK):
                 send_waiting(engine, redis)
-                drain_regions([redis, *others], lake, events=2_000)
+                drain_regions(redis, others, lake, events=2_000)
             with nullcontext() if unlocked else advisory_lock(engine, LOCK):
                 for batch in increments(lake):
                     batch.commit(*gate(batch.raw, standing_keys=batch.standing_keys))
