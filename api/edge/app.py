@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.requests import ClientDisconnect
 
 from api import envelope
+from api.edge import document
 from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
@@ -60,6 +61,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.add_exception_handler(OSError, _unavailable)
     app.add_exception_handler(TransientFailure, _unavailable)
     app.add_exception_handler(ClientDisconnect, _gone)
+    document.install(app)
     envelope.install(app)
     return app
 
