@@ -1,4 +1,4 @@
-"""access_snapshot: all rights published to the edge's hot state, and its counters compared with the lake."""
+"""access_snapshot: all rights published to the edge's hot state, and its counters put right by the lake and the log."""
 
 from datetime import UTC, datetime
 
@@ -6,32 +6,37 @@ import dagster as dg
 from redis import Redis
 from sqlalchemy import Engine
 
+from assets._events import INGESTING
+from storage.database import advisory_lock
 from storage.lake import Lake
+from storage.recount import recount
+from storage.regions import other_regions
 from storage.rights_publishing import publish_all
-from storage.snapshot import counters_of, periods_of
-from transforms.drift import drift
 
 
 @dg.asset(
     deps=["validated_events"],
-    description="Rights of all customers as the edge answers them; made anew from the database, the safety net under the pushes.",
+    description="Rights of all customers as the edge answers them; made anew from the database, the safety net under the pushes; its counters put right.",
     group_name="access",
     kinds={"postgres", "valkey"},
 )
 def access_snapshot(
     database: dg.ResourceParam[Engine], redis: dg.ResourceParam[Redis], lake: dg.ResourceParam[Lake]
 ) -> dg.MaterializeResult:
-    published = list(publish_all(database, redis, as_of=datetime.now(UTC)))
-    counters = counters_of(redis, [rights.tenant_id for rights in published])
-    drifts = drift(
-        counters=counters, periods=periods_of(published), validated_events=lake.scan("validated_events")
-    )
+    now = datetime.now(UTC)
+    elsewhere = [
+        region.redis
+        for region in other_regions()
+        if region.does(lambda found: list(publish_all(database, found, as_of=now)))
+    ]
+    published = list(publish_all(database, redis, as_of=now))
+    with advisory_lock(database, INGESTING):
+        adrift = recount([redis, *elsewhere], lake, published)
     return dg.MaterializeResult(
         metadata={
             "tenants": len(published),
             "customers": sum(len(rights.customers) for rights in published),
-            "counters_compared": drifts.height,
-            "counters_adrift": drifts.filter(drifts["drift"] != 0).height,
-            "largest_drift": str(drifts["drift"].abs().max() or 0),
+            "counters_adrift": adrift.height,
+            "largest_drift": str(adrift["drift"].abs().max() or 0),
         }
     )

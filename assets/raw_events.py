@@ -1,4 +1,4 @@
-"""raw_events: the event log drained into the lake, exactly once."""
+"""raw_events: the event logs of all regions drained into the lake, exactly once."""
 
 import dagster as dg
 from redis import Redis
@@ -9,8 +9,9 @@ from assets._table import described
 from expectations.data_docs import DataDocs
 from storage.checking import checking_here
 from storage.database import advisory_lock
-from storage.drain import drain
+from storage.drain import drain_regions
 from storage.lake import Lake
+from storage.regions import other_regions
 from storage.services.event_corrections import send_waiting
 from transforms.frames import TABLES
 
@@ -30,6 +31,6 @@ def raw_events(
 ) -> dg.MaterializeResult:
     with advisory_lock(database, INGESTING):
         send_waiting(database, redis)
-        done = drain(redis, lake, checking=checking_here())
+        done = drain_regions(redis, other_regions(), lake, checking=checking_here())
     metadata = event_metadata(lake, "raw_events", done.first, done.last, docs=docs, run=context.run_id)
     return dg.MaterializeResult(metadata=metadata | done.verdicts)

@@ -12,7 +12,7 @@ from rich.markdown import Markdown
 
 from benchmarks import control as control_load
 from benchmarks import edge as edge_load
-from benchmarks import machine, pipeline, report, start
+from benchmarks import edge_memory, machine, pipeline, report, start
 from benchmarks import sandbox as sandbox_play
 
 app = typer.Typer(
@@ -60,6 +60,14 @@ def edge(repeats: Repeats = 5, workers: int = 1, seconds: float = 8.0) -> None:
     head = report.heading(machine.describe(), machine.busy(), repeats)
     found = edge_load.measure(repeats, out.print, seconds=seconds, workers=workers)
     _publish("edge", head + report.figures(found))
+
+
+@app.command("edge-memory")
+def memory(events: int = 10_000_000, workers: int = 1) -> None:
+    """The edge's memory while millions of events go through it; ten million take some minutes."""
+    head = report.heading(machine.describe(), machine.busy(), 1)
+    found = edge_memory.measure(events, out.print, workers=workers)
+    _publish("edge-memory", head + report.memory(found, edge_memory.growth(found["samples"])))
 
 
 @app.command()

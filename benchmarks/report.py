@@ -50,6 +50,13 @@ def pipeline(found: dict[str, Any]) -> str:
     )
 
 
+def memory(found: dict[str, Any], grown: float) -> str:
+    """A row per sample; growth after the first tenth."""
+    rows = [(f"{events:,}", f"{edge:,.0f}", f"{valkey:,.0f}") for events, edge, valkey in found["samples"]]
+    said = f"\n{found['rate']:,.0f} events/s; the edge has grown by **{grown:,.0f} MiB** since the first tenth.\n"
+    return _table(("events", "edge, MiB", "Valkey, MiB"), rows) + said
+
+
 def growth(series: list[dict[str, Any]]) -> str:
     """One row per size, with the factor over the size before."""
     rows, before = [], None

@@ -20,6 +20,7 @@ from orchestration.jobs import (
 )
 from storage.database import session_scope
 from storage.drain import backlog
+from storage.regions import other_regions
 from storage.services.event_corrections import count_waiting
 from storage.services.subscription_upkeep import due
 from storage.services.threshold_invoices import with_threshold
@@ -35,7 +36,7 @@ def ingest_every_minute(
     database: dg.ResourceParam[Engine],
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Move what the edge accepted into the lake; a minute without events starts no run."""
-    waiting, oldest = backlog(redis)
+    waiting, oldest = backlog(redis, other_regions())
     with session_scope(database) as session:
         acts = count_waiting(session)
     if not waiting and not acts:

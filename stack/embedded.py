@@ -106,11 +106,15 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Valkey:
-    """An embedded Valkey on the loopback: every write is on disk before it is answered."""
+    """An embedded Valkey on the loopback: every write is on disk before it is answered.
+
+    memory: bytes it may take; beyond that it refuses what is new and keeps what it has. 0: all there is.
+    """
 
     data: Path
     port: int
     password: str
+    memory: int = 0
 
     @property
     def url(self) -> str:
@@ -132,6 +136,7 @@ class Valkey:
             "auto-aof-rewrite-percentage": 100,
             "auto-aof-rewrite-min-size": "256mb",
             "aof-load-truncated": "yes",
+            "maxmemory": self.memory,
             "maxmemory-policy": "noeviction",
         }
         write_private(
@@ -153,6 +158,14 @@ class Valkey:
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+
+def share_of_memory(share: float) -> int:
+    """Bytes: a part of this machine's memory, or of what its container may have."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
+    return int(min(found, int(text)) * share) if text.isdigit() else int(found * share)
 
 
 def free_port(preferred: int = 0) -> int:

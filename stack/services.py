@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from stack import dagster_home
-from stack.embedded import Postgres, Valkey, free_port
+from stack.embedded import Postgres, Valkey, free_port, share_of_memory
 from stack.settings import Addresses, Settings
 from stack.tether import Command
 
@@ -25,6 +25,8 @@ CONTROL = ("control", "control-2")
 """The management door is two processes on one port: a long request in one of them does not hold up the others."""
 BATCH_NICENESS = 5
 """Dagster's processes and their runs give way to the edge and its servers where processors are few."""
+VALKEYS_SHARE = 0.5
+"""Of the machine's memory: a log that is not drained must not take it all, but refuse in time."""
 LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Never through the proxy the environment may name."""
 
@@ -62,7 +64,9 @@ def plan(settings: Settings) -> Plan:
     servers: list[Service] = []
     database_url, redis_url = settings.database_url, settings.redis_url
     if redis_url is None:
-        valkey = Valkey(home / "valkey", port=ports["valkey"], password=settings.secret("valkey_password"))
+        memory = settings.valkey_bytes or share_of_memory(VALKEYS_SHARE)
+        password = settings.secret("valkey_password")
+        valkey = Valkey(home / "valkey", port=ports["valkey"], password=password, memory=memory)
         redis_url = valkey.url
         servers.append(_embedded("valkey", valkey, port=valkey.port))
     if database_url is None:

@@ -27,7 +27,7 @@ class StackNotRunning(PermanentFailure):
 
 
 class Settings(BaseSettings):
-    """What the environment says (AFORO_HOME, AFORO_DATABASE_URL, AFORO_REDIS_URL, AFORO_LAKE_URL, AFORO_*_PORT).
+    """What the environment says (AFORO_HOME, AFORO_DATABASE_URL, AFORO_REDIS_URL, AFORO_LAKE_URL, AFORO_*_PORT, AFORO_VALKEY_BYTES).
 
     A database or Redis URL given here means: use that server and start no embedded one.
     """
@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     edge_port: int = 8787
     control_port: int = 8788
     dagster_port: int = 3000
+    valkey_bytes: int | None = None
 
     @property
     def folder(self) -> Path:

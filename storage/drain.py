@@ -6,6 +6,7 @@ commit leaves the log as it was; a crash after it leaves entries that the next d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from storage import event_log
 from storage.checking import UNCHECKED, Checking
 from storage.event_log import LogEntry
 from storage.lake import Cursor, Lake
+from storage.regions import Region
 from transforms.frames import INSTANT, RAW_EVENTS
 
 EVENTS = 500_000
@@ -60,6 +62,12 @@ class Drained:
     def events(self) -> int:
         return sum(self.verdicts.values())
 
+    def add(self, later: Drained) -> None:
+        """What was drained after this."""
+        for verdict, count in later.verdicts.items():
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + count
+        self.first, self.last = self.first or later.first, later.last or self.last
+
 
 def drain(redis: Redis, lake: Lake, *, events: int = EVENTS, checking: Checking = UNCHECKED) -> Drained:
     """Move everything in the log at the time of the call into raw_events; memory is bounded by `events` and `BYTES` a commit.
@@ -72,6 +80,23 @@ def drain(redis: Redis, lake: Lake, *, events: int = EVENTS, checking: Checking 
     done = Drained()
     for tenant in sorted(event_log.tenants(redis)):
         _drain_tenant(redis, cursor, tenant, done, events=events, checking=checking)
+    return done
+
+
+def drain_regions(
+    redis: Redis,
+    others: Sequence[Region],
+    lake: Lake,
+    *,
+    events: int = EVENTS,
+    checking: Checking = UNCHECKED,
+) -> Drained:
+    """`drain` of every region's log, one after the other; each has its own position in the table. Other regions that do not answer are
+    passed by, and their events wait where they are; without this one (`redis`) the others are still drained, then its error is raised."""
+    done = Drained()
+    for region in others:
+        region.does(lambda log: done.add(drain(log, lake, events=events, checking=checking)))
+    done.add(drain(redis, lake, events=events, checking=checking))
     return done
 
 
@@ -162,8 +187,17 @@ def to_raw(tenant: str, entries: list[LogEntry], *, first: int) -> pl.DataFrame:
     )
 
 
-def backlog(redis: Redis) -> tuple[int, datetime | None]:
-    """(entries waiting in the log, time of receipt of the oldest)."""
+def backlog(redis: Redis, others: Sequence[Region] = ()) -> tuple[int, datetime | None]:
+    """(entries waiting in the logs, time of receipt of the oldest), as far as the other regions answer."""
+    found = []
+    for region in others:
+        region.does(lambda log: found.append(_backlog(log)))
+    found.append(_backlog(redis))
+    moments = [oldest for _, oldest in found if oldest is not None]
+    return sum(waiting for waiting, _ in found), min(moments, default=None)
+
+
+def _backlog(redis: Redis) -> tuple[int, datetime | None]:
     waiting, oldest = 0, None
     for tenant in event_log.tenants(redis):
         waiting += event_log.pending(redis, tenant)

@@ -38,6 +38,9 @@ _SCRIPTS = Path(__file__).parent / "scripts"
 _SCRIPT = "".join((_SCRIPTS / name).read_text(encoding="utf-8") for name in ("limits.lua", "append.lua"))
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _SYNC_WAIT_MS = 5_000
+_PACKED = (
+    1  # the form of a spooled request: raise it with the arguments of append.lua, and read the older one too
+)
 _SUMMABLE = 500_000_000_000  # as in append.lua: larger amounts travel as text, Lua would round them
 _INT64 = 2**63 - 1
 
@@ -96,6 +99,7 @@ class Receipt:
     """What the log did with a request. created: the stream was new, so its tenant must be (re)announced.
 
     A hard limit refused it where `verdicts` is empty; then nothing was written. killed: those of its sessions that were.
+    spooled: it is on the edge's own disk and not yet in the log, so duplicates of earlier requests count as accepted.
     """
 
     verdicts: str
@@ -103,6 +107,7 @@ class Receipt:
     created: bool
     limits: tuple[Counted, ...] = ()
     killed: tuple[str, ...] = ()
+    spooled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ class Request:
 
     limits: the windows it counts in, by name (with the tenant's tag). sessions: (session, whether it ended) as named by it.
     trace_id: of the request, if it is traced. signed_with: puts a MAC on each event.
+    kept: (spool, rising number) of one that waited on local disk, so that it is taken over once.
     """
 
     tenant_id: str
@@ -124,6 +130,7 @@ class Request:
     sessions: Sequence[tuple[str, bool]] = ()
     trace_id: str | None = None
     signed_with: EventKey | None = None
+    kept: tuple[str, int] | None = None
 
 
 def log_key(tenant_id: str) -> str:
@@ -154,7 +161,10 @@ async def append_async(
     redis: AsyncRedis | Line, request: Request, *, remember: int = REMEMBER_SECONDS, wait: bool = False
 ) -> Receipt:
     """`append` for the event loop. wait: needs a client with pipelines."""
-    arguments = _arguments(request, remember)
+    return await _append_async(redis, _arguments(request, remember), wait=wait)
+
+
+async def _append_async(redis: AsyncRedis | Line, arguments: tuple[Any, ...], *, wait: bool) -> Receipt:
     if wait and isinstance(redis, AsyncRedis):
         pipeline = redis.pipeline(transaction=False)
         _plan_wait(pipeline, arguments)
@@ -165,14 +175,36 @@ async def append_async(
         return _receipt(await redis.eval(_SCRIPT, 1, *arguments))
 
 
+def pack(request: Request, *, remember: int = REMEMBER_SECONDS) -> bytes:
+    """A request as `append_packed_async` takes it later, perhaps in another process. It has `kept`, and no limits: it was let in."""
+    assert request.kept is not None and not request.limits
+    return msgspec.msgpack.encode((_PACKED, request.tenant_id, _arguments(request, remember)))
+
+
+async def append_packed_async(redis: AsyncRedis, packed: bytes, *, wait: bool = False) -> Receipt:
+    """Append what `pack` made; once, however often it is called: the log knows what it has had of a spool, and says nothing (no
+    verdicts) to what it is told again. Records of a spool must come in order. Raises like `append_async`."""
+    form, tenant_id, arguments = msgspec.msgpack.decode(packed)
+    assert form == _PACKED, f"a spooled request of tenant {tenant_id} has the form {form}, not {_PACKED}"
+    return await _append_async(redis, tuple(arguments), wait=wait)
+
+
+def packed_tenant(packed: bytes) -> str:
+    """Whose request it is."""
+    return cast(str, msgspec.msgpack.decode(packed)[1])
+
+
 def announce(redis: Redis, tenant_id: str) -> None:
-    """Put a tenant on the list of tenants with a log. Before its first append, and when a receipt says `created`."""
+    """Put a tenant on the list of tenants with a log. Before its first append, and when a receipt says `created`. Its incarnation too,
+    so that the drain, which makes room, needs none."""
     redis.sadd(TENANTS, tenant_id)
+    redis.set(_incarnation_key(tenant_id), secrets.token_hex(16), nx=True)
 
 
 async def announce_async(redis: AsyncRedis, tenant_id: str) -> None:
     """`announce` for the event loop."""
     await redis.sadd(TENANTS, tenant_id)
+    await redis.set(_incarnation_key(tenant_id), secrets.token_hex(16), nx=True)
 
 
 def tenants(redis: Redis) -> list[str]:
@@ -201,9 +233,16 @@ def trim(redis: Redis, tenant_id: str, upto_id: str) -> int:
 def incarnation(redis: Redis, tenant_id: str) -> str:
     """The life of this log: a random id beside it. Another one than before: Redis was lost and started empty, so
     positions start anew and must not be compared with committed ones."""
-    key = f"log-incarnation:{{{tenant_id}}}"
-    redis.set(key, secrets.token_hex(16), nx=True)
-    return cast(bytes, redis.get(key)).decode()
+    key = _incarnation_key(tenant_id)
+    found = redis.get(key)
+    if found is None:
+        redis.set(key, secrets.token_hex(16), nx=True)
+        found = redis.get(key)
+    return cast(bytes, found).decode()
+
+
+def _incarnation_key(tenant_id: str) -> str:
+    return f"log-incarnation:{{{tenant_id}}}"
 
 
 def position_of(entry_id: str) -> int:
@@ -343,6 +382,8 @@ def _plan(request: Request) -> bytes:
         "limits": [limit.written(name) for name, limit in request.limits],
         "sessions": [(session, int(ended)) for session, ended in request.sessions],
     }
+    if request.kept is not None:
+        plan["kept"] = request.kept
     return msgspec.msgpack.encode(plan)
 
 

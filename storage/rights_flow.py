@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from domain.errors import TransientFailure
 from storage import hot_state
 from storage.database import make_engine, session_scope
+from storage.regions import Region, other_regions
 from storage.repositories.keys import ApiKeys
 from storage.repositories.rights import customers_of_offerings
 from storage.rights_publishing import Publisher, publish_all
@@ -66,10 +67,11 @@ class RightsFlow:
 
     def _run(self, kinds: Sequence[str]) -> None:
         engine = make_engine(self._url, pool_size=2)
+        others = other_regions()
         with Redis.from_url(self._redis_url, socket_timeout=10, socket_connect_timeout=2) as redis:
             while not self._stop.is_set():
                 try:
-                    self._listen(engine, redis, kinds)
+                    self._listen(engine, redis, kinds, others)
                 except (psycopg.Error, RedisError, TransientFailure, OSError) as error:
                     log.warning("rights are not published at the moment: %s", error)
                     self._stop.wait(self._poll)
@@ -78,14 +80,16 @@ class RightsFlow:
                     self._stop.wait(self._poll)
         engine.dispose()
 
-    def _listen(self, engine: Engine, redis: Redis, kinds: Sequence[str]) -> None:
+    def _listen(self, engine: Engine, redis: Redis, kinds: Sequence[str], others: Sequence[Region]) -> None:
         with psycopg.connect(self._url, autocommit=True) as called:
             called.execute(f"LISTEN {CHANNEL}")
             while not self._stop.is_set():
                 if kinds is LARGE:
+                    for region in others:
+                        region.does(lambda found: rebuild_if_lost(engine, found))
                     rebuild_if_lost(engine, redis)
                 # What is committed from here on calls again; only a full batch means that more may be waiting.
-                while not self._stop.is_set() and publish_changes(engine, redis, kinds) >= _AT_ONCE:
+                while not self._stop.is_set() and publish_changes(engine, redis, kinds, others) >= _AT_ONCE:
                     pass
                 self._wait(called, "LARGE" if kinds is LARGE else "SMALL")
 
@@ -99,11 +103,13 @@ class RightsFlow:
                 return
 
 
-def publish_changes(engine: Engine, redis: Redis, kinds: Sequence[str] = SMALL + LARGE) -> int:
+def publish_changes(
+    engine: Engine, redis: Redis, kinds: Sequence[str] = SMALL + LARGE, others: Sequence[Region] = ()
+) -> int:
     """Publish the oldest changes in the outbox, merged; returns how many rows that were, 0: there was nothing to do.
 
-    A tenant whose rights cannot be published is tried again later, and no other tenant waits for it. Raises Redis' errors
-    and DatabaseUnavailable; then nothing is taken from the outbox.
+    A tenant whose rights cannot be published is tried again later, and no other tenant waits for it; nor does
+    this region for others, to which a change is published again until all of them have it. Raises Redis' errors and DatabaseUnavailable; then nothing is taken from the outbox.
     """
     with session_scope(engine) as session:
         rows = _taken(session, kinds)
@@ -114,6 +120,7 @@ def publish_changes(engine: Engine, redis: Redis, kinds: Sequence[str] = SMALL +
             ids = [row.id for row in changes]
             mine = (RightsOutboxRow.tenant_id == tenant_id, RightsOutboxRow.id.in_(ids))
             try:
+                everywhere = _publish_elsewhere(engine, others, tenant_id, changes)
                 _publish(engine, redis, tenant_id, changes)
             except (RedisError, OSError):
                 raise
@@ -121,6 +128,9 @@ def publish_changes(engine: Engine, redis: Redis, kinds: Sequence[str] = SMALL +
                 log.exception("rights of tenant %s could not be published; trying again soon", tenant_id)
                 session.execute(update(RightsOutboxRow).where(*mine).values(retry_at=func.now() + _RETRY))
             else:
+                if not everywhere:
+                    session.execute(update(RightsOutboxRow).where(*mine).values(retry_at=func.now() + _RETRY))
+                    continue
                 session.execute(delete(RightsOutboxRow).where(*mine))
         return len(rows)
 
@@ -140,6 +150,14 @@ def _taken(session: Session, kinds: Sequence[str]) -> list[RightsOutboxRow]:
     due = or_(RightsOutboxRow.retry_at.is_(None), RightsOutboxRow.retry_at <= func.now())
     query = select(RightsOutboxRow).where(RightsOutboxRow.kind.in_(kinds), due).order_by(RightsOutboxRow.id)
     return list(session.scalars(query.limit(_AT_ONCE).with_for_update(skip_locked=True)))
+
+
+def _publish_elsewhere(
+    engine: Engine, others: Sequence[Region], tenant_id: str, changes: Collection[RightsOutboxRow]
+) -> bool:
+    """Whether all other regions have the changes now."""
+    done = [region.does(lambda found: _publish(engine, found, tenant_id, changes)) for region in others]
+    return all(done)
 
 
 def _publish(engine: Engine, redis: Redis, tenant_id: str, changes: Collection[RightsOutboxRow]) -> None:

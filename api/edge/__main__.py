@@ -5,7 +5,6 @@ from __future__ import annotations
 import uvicorn
 
 from api import logs
-from api.edge.protocol import EdgeProtocol
 from api.edge.settings import EdgeSettings
 
 
@@ -20,7 +19,7 @@ def main() -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http=EdgeProtocol,
+        http="api.edge.protocol:EdgeProtocol",
         access_log=False,
         server_header=False,
         log_config=None,

@@ -11,7 +11,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from api import envelope, logs
-from api.edge import direct
+from api.edge import direct, document
 from api.edge.access import add_access_routes
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
@@ -44,6 +44,8 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _settle_memory()
         leave_in_order(service)
+        if service.spooling is not None:
+            service.spooling.start()
         background = [asyncio.create_task(each.run()) for each in (worker, numbers, service.live)]
         yield
         for task in background:
@@ -66,6 +68,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_health_routes(app, service)
     add_metrics_route(app, service, numbers)
     direct.install(app)
+    document.install(app)
     envelope.install(app)
     app.add_middleware(Measured, meters=service.meters, tracer=service.traces)
     return app

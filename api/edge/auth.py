@@ -8,10 +8,11 @@ from functools import lru_cache
 from typing import NoReturn
 
 from fastapi import Request
+from redis.exceptions import RedisError
 
 from api.edge.service import EdgeService
 from api.problems import Problem
-from domain.access import KeyRecord, opens
+from domain.access import METER, KeyRecord, opens
 from domain.errors import TransientFailure
 
 _PREFIXES = ("sk_live_", "sk_test_")
@@ -51,6 +52,17 @@ async def authenticate(service: EdgeService, request: Request, *doors: str, stal
         _require_address(key, request.client.host if request.client else "")
     require_tenant(key, headers.get("x-tenant-id"), "X-Tenant-Id")
     return key
+
+
+async def metering_key(service: EdgeService, request: Request) -> KeyRecord:
+    """`authenticate` for metering: while Redis is gone by what is known, if requests are kept on disk meanwhile."""
+    spooling = service.spooling
+    if spooling is None:
+        return await authenticate(service, request, METER)
+    try:
+        return await spooling.ask(lambda: authenticate(service, request, METER))
+    except (RedisError, OSError, TransientFailure):
+        return await authenticate(service, request, METER, stale=True)
 
 
 class NotKnown(TransientFailure):

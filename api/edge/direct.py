@@ -11,7 +11,7 @@ import inspect
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -67,10 +67,11 @@ def routes_of(app: FastAPI) -> dict[tuple[str, str], APIRoute]:
 
 async def unavailable(request: Request, error: Exception) -> Response:
     """Nothing was promised, so the client keeps its events and tries again."""
-    code = error.code if isinstance(error, TransientFailure) else "REDIS_UNAVAILABLE"
-    detail = (
-        str(error) if isinstance(error, TransientFailure) else "The event log does not answer; try again."
-    )
+    code, detail = "REDIS_UNAVAILABLE", "The event log does not answer; try again."
+    if isinstance(error, TransientFailure):
+        code, detail = error.code, str(error)
+    elif isinstance(error, OutOfMemoryError):
+        code, detail = "LOG_FULL", "The event log is full until it is drained; try again."
     raise Problem(503, detail, code=code, headers=_RETRY) from error
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from api.edge.access import to_json
 from api.edge.known import HotStateMissing
 from api.edge.service import EdgeService
+from api.edge.spooling import Spooling
 from api.problems import Problem
 from domain.errors import TransientFailure
 from storage import hot_state
@@ -91,8 +92,11 @@ def add_health_routes(app: FastAPI, service: EdgeService) -> None:
     @app.get("/readyz", tags=["health"], response_model=None)
     async def ready(request: Request) -> Response:
         """Redis answers, the log takes writes and syncs them to disk before it replies, and rights are published. 503 otherwise, and
-        from the moment on that the edge was told to end. With `rights=optional` an edge without any tenant is ready."""
+        from the moment on that the edge was told to end. With `rights=optional` an edge without any tenant is ready. DEGRADED, still
+        ready: Redis or the log is away, and requests are kept on local disk."""
         wrong = await readiness.parts()
+        if service.spooling is not None and (wrong.get("redis") or wrong.get("log")):
+            return _spooling(service.spooling)
         shown = {name: {"status": UP if error is None else DOWN} for name, error in wrong.items()}
         if request.query_params.get("rights") == "optional" and isinstance(
             wrong.get("rights"), HotStateMissing
@@ -110,3 +114,8 @@ def add_health_routes(app: FastAPI, service: EdgeService) -> None:
                     extra={"components": shown},
                 )
         return to_json({"status": UP, "components": shown})
+
+
+def _spooling(spooling: Spooling) -> Response:
+    spool = {"status": UP, "waiting": spooling.waiting, "bytes": spooling.size}
+    return to_json({"status": "DEGRADED", "components": {"redis": {"status": DOWN}, "spool": spool}})

@@ -10,14 +10,13 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 
 from api.edge import shapes
-from api.edge.auth import authenticate
+from api.edge.auth import metering_key
 from api.edge.bodies import batch_texts, decode_json, read_body, too_many
 from api.edge.intake import Outcome, take_in
 from api.edge.limiting import tell
 from api.edge.service import EdgeService
 from api.problems import FieldError, Problem
 from domain import limits
-from domain.access import METER
 from domain.usage import CUSTOMER_MISMATCH, IDEMPOTENCY_CONFLICT, QUANTITY_NAMES
 
 _BATCH_PATHS = ("/v1/ingest/batch", "/v1/ingest/events", "/v1/ingest/events/batch")
@@ -91,7 +90,7 @@ def add_ingest_routes(app: FastAPI, service: EdgeService) -> None:
 
 
 async def _ingest(service: EdgeService, request: Request, route: _Route) -> Response:
-    key = await authenticate(service, request, METER)
+    key = await metering_key(service, request)
     settings = service.settings
     body = await read_body(request, settings.max_body_bytes, seconds=settings.body_seconds)
     texts, is_single, origins = _texts(request, route, body, settings.max_events)

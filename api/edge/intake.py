@@ -36,7 +36,7 @@ _CONFLICT = Refusal(
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of each event, in order: verdict (A, D, C, X) and why it failed. refused: a hard limit did, and nothing was
-    kept. killed: those of its sessions that are to be stopped."""
+    kept. killed: those of its sessions that are to be stopped. spooled: kept by the edge itself, the log follows."""
 
     verdicts: str
     failures: tuple[tuple[int, Sequence[Refusal]], ...]
@@ -44,6 +44,7 @@ class Outcome:
     limits: Sequence[tuple[str, Limit]] = ()
     counted: Sequence[Counted] = ()
     refused: bool = False
+    spooled: bool = False
 
     @property
     def accepted(self) -> int:
@@ -72,6 +73,8 @@ class Outcome:
         }
         if self.killed:
             body["killedSessionIds"] = list(self.killed)
+        if self.spooled:
+            body["spooled"] = True
         return body
 
 
@@ -93,7 +96,8 @@ async def take_in(
     if not texts:
         return Outcome("", ())
     received_at = received_at or service.stamp()
-    view = await service.known.tenant(key.tenant_id)
+    known = service.spooling or service.known
+    view = await known.tenant(key.tenant_id)
     gates = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt)
     sent: list[Any] = []
     events: list[UsageEvent] = []
@@ -106,7 +110,7 @@ async def take_in(
     billed = [e.customer_id for e in events if e.customer_id and e.definition and not e.refusals]
     if key.customer_id:
         billed.append(key.customer_id)
-    rights = await service.known.rights(view, billed)
+    rights = await known.rights(view, billed)
     limits = service.limits(key, view, door) if door else []
     receipt = await service.append(
         event_log.Request(
@@ -134,6 +138,7 @@ async def take_in(
         limits,
         receipt.limits,
         refused=not receipt.verdicts,
+        spooled=receipt.spooled,
     )
 
 

@@ -16,6 +16,7 @@ from api.edge.known import Known, TenantView
 from api.edge.live import Live
 from api.edge.settings import EdgeSettings
 from api.edge.snapshot import Snapshot
+from api.edge.spooling import Spooling
 from api.edge.tokens import Tokens
 from api.edge.traces import traces_of
 from api.meters import Meters, now
@@ -87,6 +88,7 @@ class EdgeService:
         if self.traces is not None:
             self.meters.followed = self.traces.followed
             self.closing.append(self.traces.close)
+        self.spooling = Spooling(self) if settings.spool else None
         self.salt = secrets.token_hex(8)
         self.signing_key = self._signing_key()
         self._announced: set[str] = set()
@@ -100,12 +102,29 @@ class EdgeService:
         return self._last_stamp
 
     async def append(self, request: event_log.Request) -> event_log.Receipt:
-        """Into the log and onto disk. Raises LogNotDurable and Redis' errors, and then nothing was promised."""
+        """Into the log and onto disk, here if need be. Raises LogNotDurable, SpoolFull and Redis' errors, and then nothing was
+        promised."""
+        if self.spooling is not None:
+            return await self.spooling.append(request, self._append)
+        return await self._append(request)
+
+    async def append_packed(self, tenant_id: str, records: Iterable[bytes]) -> None:
+        """What waited on disk, in order, into the log. Raises like `append`."""
+        for record in records:
+            await self._announce(tenant_id)
+            receipt = await event_log.append_packed_async(self.redis, record, wait=self._wait)
+            if receipt.created:
+                await event_log.announce_async(self.redis, tenant_id)
+
+    async def _announce(self, tenant_id: str) -> None:
+        if tenant_id not in self._announced:
+            await event_log.announce_async(self.redis, tenant_id)
+            self._announced.add(tenant_id)
+
+    async def _append(self, request: event_log.Request) -> event_log.Receipt:
         entered = now()
         await self.check_durable()
-        if request.tenant_id not in self._announced:
-            await event_log.announce_async(self.redis, request.tenant_id)
-            self._announced.add(request.tenant_id)
+        await self._announce(request.tenant_id)
         began = now()
         receipt = await event_log.append_async(
             self.redis if self._wait else self.appends,
@@ -144,9 +163,11 @@ class EdgeService:
         return found if of_all is None else [*found, (f"{tag}:tenant:{door}", of_all)]
 
     async def close(self) -> None:
-        await self.asks.close()
-        await self.appends.close()
+        if self.spooling is not None:
+            await self.spooling.close()
         for close in self.closing:
             await close()
+        await self.asks.close()
+        await self.appends.close()
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()

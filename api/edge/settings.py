@@ -22,7 +22,8 @@ class EdgeSettings:
     access waits for Redis before it answers from what it last knew. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
     how long it answers from what it did know. reader_url: the process that reads the lake; empty: there is none. metrics_from: addresses (CIDR) that may read /metrics. trace_share: of requests
     whose caller has not decided, 0: nothing is traced. otlp_endpoint: where spans are sent; empty: nowhere. sign_events: put a
-    MAC on each event with the key of `home`. drain_seconds: how long the edge goes on answering after it was told to end."""
+    MAC on each event with the key of `home`. drain_seconds: how long the edge goes on answering after it was told to end. spool: whether requests are kept on
+    local disk, below home, while the log cannot take them; spool_bytes: by all workers together."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     host: str = "127.0.0.1"
@@ -48,6 +49,8 @@ class EdgeSettings:
     otlp_endpoint: str = ""
     sign_events: bool = False
     drain_seconds: float = 1.0
+    spool: bool = False
+    spool_bytes: int = 1024**3
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> EdgeSettings:
@@ -56,7 +59,7 @@ class EdgeSettings:
         AFORO_LIMIT_METER, _INGEST, _ACCESS, _ENTITLEMENTS, _LOOKUP (`10000/1000/HARD`, `off`), AFORO_GATEWAYS (CIDR, comma-separated),
         AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS, AFORO_CONTROL_URL (the reader of the lake), AFORO_METRICS_FROM (CIDR),
         AFORO_TRACE_SAMPLE (0 to 1), AFORO_OTLP_ENDPOINT, AFORO_SIGN_EVENTS (on or off),
-        AFORO_DRAIN_SECONDS.
+        AFORO_DRAIN_SECONDS, AFORO_EDGE_SPOOL (on or off), AFORO_EDGE_SPOOL_BYTES.
         Raises NotALimit and ValueError."""
         found = os.environ if env is None else env
         return cls(
@@ -70,13 +73,15 @@ class EdgeSettings:
             public_url=found.get("AFORO_PUBLIC_URL", cls.public_url),
             limits=_limits(found),
             gateways=_addresses(found.get("AFORO_GATEWAYS"), cls.gateways),
-            fail_open=_is_open(found.get("AFORO_ACCESS_FAIL", "closed")),
+            fail_open=_one_of(found, "AFORO_ACCESS_FAIL", "open", "closed", default="closed"),
+            spool=_one_of(found, "AFORO_EDGE_SPOOL", "on", "off", default="off"),
+            spool_bytes=int(found.get("AFORO_EDGE_SPOOL_BYTES", cls.spool_bytes)),
             stale_seconds=float(found.get("AFORO_STALE_SECONDS", cls.stale_seconds)),
             metrics_from=_addresses(found.get("AFORO_METRICS_FROM"), cls.metrics_from),
             trace_share=float(found.get("AFORO_TRACE_SAMPLE") or cls.trace_share),
             otlp_endpoint=found.get("AFORO_OTLP_ENDPOINT", cls.otlp_endpoint),
             drain_seconds=float(found.get("AFORO_DRAIN_SECONDS", cls.drain_seconds)),
-            sign_events=_is_on("AFORO_SIGN_EVENTS", found.get("AFORO_SIGN_EVENTS", "on")),
+            sign_events=_one_of(found, "AFORO_SIGN_EVENTS", "on", "off", default="on"),
             reader_url=found.get("AFORO_CONTROL_URL", cls.reader_url),
         )
 
@@ -92,13 +97,8 @@ def _addresses(sent: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(ip_network(each.strip(), strict=False)) for each in sent.split(",") if each.strip())
 
 
-def _is_on(name: str, sent: str) -> bool:
-    if sent not in ("on", "off"):
-        raise ValueError(f"{name}: {sent!r} is neither on nor off")
-    return sent == "on"
-
-
-def _is_open(sent: str) -> bool:
-    if sent not in ("open", "closed"):
-        raise ValueError(f"AFORO_ACCESS_FAIL: {sent!r} is neither open nor closed")
-    return sent == "open"
+def _one_of(found: Mapping[str, str], name: str, yes: str, no: str, *, default: str) -> bool:
+    sent = found.get(name, default)
+    if sent not in (yes, no):
+        raise ValueError(f"{name}: {sent!r} is neither {yes} nor {no}")
+    return sent == yes

@@ -13,7 +13,8 @@
 -- ARGV[4]  48 chars per undecided event: digest of its key (32 hex), hash of its payload (16 hex)
 -- ARGV[5]  counters (msgpack): {counters = {{customer, field, operation}}, events = {}, which = {}, amounts = {}}
 --          in parallel lists: event position, index of the counter, both from 1, and the amount;
---          limits: see limits.lua, which is put before this script; sessions: {{session, 1 if it ended}}
+--          limits: see limits.lua, which is put before this script; sessions: {{session, 1 if it ended}};
+--          kept: {spool, rising number} of a request that waited on an edge's disk, which is taken over once
 -- ARGV[6]  received at   ARGV[7] source   ARGV[8] key id   ARGV[9] records   ARGV[10] trace id, empty: none
 -- Returns  verdicts (one char per event: A, D, C or X; none at all if a hard limit refuses, and then nothing was written),
 --          the entry's id, 1 if the log was created, the limits' answers, those of the sessions that were killed.
@@ -30,6 +31,8 @@ if #keys ~= 48 * #undecided then
   return redis.error_reply('ERR APPEND expects 48 chars for each undecided event')
 end
 local plan = cmsgpack.unpack(ARGV[5])
+local kept = plan.kept and 'kept:' .. tag .. ':' .. plan.kept[1]
+if kept and tonumber(redis.call('GET', kept) or 0) >= plan.kept[2] then return {'', '', 0, {}, {}} end
 local limits, refused = limit_all(plan.limits)
 if refused then return {'', '', 0, limits, {}} end
 
@@ -66,6 +69,7 @@ local entry = {'r', ARGV[6], 's', ARGV[7], 'i', ARGV[8], 'v', line, 'b', ARGV[9]
 if ARGV[10] ~= '' then entry[11], entry[12] = 't', ARGV[10] end
 local id = redis.call('XADD', log, '*', unpack(entry))
 for _, name in ipairs(remember) do redis.call('SET', name, first[name], 'EX', ttl) end
+if kept then redis.call('SET', kept, plan.kept[2], 'EX', ttl) end
 
 -- Count what was accepted. A counter that cannot hold its value stays at the largest number there is.
 local function usage(counter) return 'usage:' .. tag .. ':' .. counter[1] end

@@ -26,6 +26,7 @@ from domain.subscription_states import GRANTING
 from domain.token import ALGORITHM, LIFE_SECONDS, SKEW_SECONDS, claims_of
 from storage import hot_state
 from storage.database import session_scope
+from storage.regions import other_regions
 from storage.repositories.keys import ApiKeys, key_by_secret, record_of
 from storage.tables.customers import SubscriptionRow
 from storage.tables.keys import ApiKeyRow
@@ -68,6 +69,7 @@ class Tokens:
         self._redis = (
             Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2) if redis_url else None
         )
+        self._others = other_regions()
 
     def issue(self, asked: TokenRequest) -> dict[str, Any]:
         """A token as OAuth answers it. Raises TokenRefused."""
@@ -120,6 +122,8 @@ class Tokens:
         if self._redis is None:
             return
         public = {jwk["kid"]: json.dumps(jwk) for jwk in token_keys(self._home).public}
+        for region in self._others:
+            region.does(lambda redis: redis.hset(hot_state.TOKEN_KEYS, mapping=public))  # type: ignore[arg-type]
         try:
             self._redis.hset(hot_state.TOKEN_KEYS, mapping=public)  # type: ignore[arg-type]
         except (RedisError, OSError):
@@ -148,8 +152,11 @@ class Tokens:
     def _write(self, name: str, seconds: int) -> None:
         if self._redis is None:
             raise RevocationsUnavailable("tokens cannot be revoked: this installation has no Redis")
+        lasts = min(seconds, LIFE_SECONDS + 2 * SKEW_SECONDS)
+        for region in self._others:
+            region.does(lambda redis: redis.set(name, "1", ex=lasts))
         try:
-            self._redis.set(name, "1", ex=min(seconds, LIFE_SECONDS + 2 * SKEW_SECONDS))
+            self._redis.set(name, "1", ex=lasts)
         except (RedisError, OSError) as error:
             raise RevocationsUnavailable(f"the revocation could not be noted ({error}); try again") from error
 

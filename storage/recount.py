@@ -1,0 +1,160 @@
+"""The edge's counters put right from what was really accepted. Put here: what each ought to say, and moving it there while events keep
+coming. Keep out: what drift is (transforms/drift.py).
+
+What a counter ought to say is what the lake holds, what waits in raw_events to be validated, and what waits in the logs. So after a
+Redis that was lost, usage of the running period is back; with several regions, each comes to know the others' usage. A counter is moved
+by the difference and not set, so that what is accepted meanwhile stays counted. Only what adds up (COUNT, SUM) is put right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import polars as pl
+from redis import Redis
+
+from domain.access import TenantRights
+from domain.counters import counter_field
+from domain.quantity import to_micros
+from storage import event_log, hot_state
+from storage.drain import to_raw
+from storage.event_log import LogEntry
+from storage.increments import MARKER
+from storage.lake import Lake
+from storage.snapshot import counters_of, periods_of
+from transforms.drift import COUNTERS, drift
+from transforms.in_force import in_force
+from transforms.table import QUANTITY
+
+_PAGE = 1000
+_CUSTOMERS = 500
+_USAGE = ["tenant_id", "customer_id", "unit", "occurred_at", "quantity"]
+_NO_ACT = pl.lit(None, dtype=pl.String).alias("act")
+
+
+def recount(regions: Sequence[Redis], lake: Lake, published: Sequence[TenantRights]) -> pl.DataFrame:
+    """Put the counters of these tenants right, in every region; each of which was adrift, as `transforms.drift.drift` tells it, with
+    the region's place among `regions`. The caller sees to it that nothing is drained or validated meanwhile."""
+    tenants = [rights.tenant_id for rights in published]
+    told = _Told(regions, lake, tenants)
+    periods = periods_of(published)
+    found = []
+    for place, redis in enumerate(regions):
+        roughly = drift(
+            counters=counters_of(redis, tenants), periods=periods, validated_events=told.usage()
+        ).filter(pl.col("drift") != 0)
+        for part in _parts(roughly):
+            exactly = _exactly(redis, told, place, part, periods)
+            _move(redis, exactly)
+            found.append(exactly.with_columns(region=pl.lit(place, dtype=pl.Int32)))
+    nothing = pl.DataFrame(schema={**COUNTERS, "in_lake": QUANTITY, "drift": QUANTITY, "region": pl.Int32})
+    return pl.concat([nothing, *found])
+
+
+class _Told:
+    """Usage known to be accepted: of the lake, and of each log as far as it was read."""
+
+    def __init__(self, regions: Sequence[Redis], lake: Lake, tenants: Iterable[str]) -> None:
+        self._regions, self._lake = regions, lake
+        self._cursor = lake.cursor("raw_events")
+        self._read: dict[tuple[int, str], str] = {}
+        self._waiting = [_accepted(self._unvalidated())]
+        for place, redis in enumerate(regions):
+            for tenant in tenants:
+                self.read_on(place, redis, tenant)
+
+    def read_on(self, place: int, redis: Redis, tenant: str, until: str = "") -> None:
+        """Take in what came into a log, up to an entry or to its end."""
+        after = self._read.get((place, tenant))
+        if after is None:
+            app = f"log:{tenant}:{event_log.incarnation(redis, tenant)}"
+            after = event_log.entry_id(self._cursor.marker(app) or 0)
+        for entries in _entries(redis, tenant, after, until):
+            self._waiting.append(_accepted(to_raw(tenant, entries, first=1)))
+            after = entries[-1].id
+        self._read[place, tenant] = after
+
+    def usage(self) -> pl.LazyFrame:
+        """Every accepted event once, as far as `drift` looks at them."""
+        validated = self._lake.scan("validated_events")
+        keys = ["tenant_id", "key_hash", "idempotency_key"]
+        waiting = pl.concat(self._waiting).unique(keys, keep="first", maintain_order=True)
+        if not waiting.is_empty():
+            hashes = waiting["key_hash"].implode()
+            known = validated.filter(pl.col("key_hash").is_in(hashes)).select(keys).collect()
+            waiting = waiting.join(known, on=keys, how="anti")
+        return pl.concat(
+            [in_force(validated).select(*_USAGE, _NO_ACT), waiting.lazy().select(*_USAGE, _NO_ACT)]
+        )
+
+    def _unvalidated(self) -> pl.DataFrame:
+        seen = self._lake.cursor("validated_events").marker(MARKER) or 0
+        return self._lake.scan("raw_events").filter(pl.col("raw_seq") > seen).collect()
+
+
+def _accepted(raw: pl.DataFrame) -> pl.DataFrame:
+    """Usage among raw events that no act can have changed yet."""
+    usage = raw.filter(pl.col("door") == "ACCEPTED", pl.col("act").is_null())
+    return usage.select(*_USAGE, "key_hash", "idempotency_key")
+
+
+def _entries(redis: Redis, tenant: str, after: str, until: str) -> Iterator[list[LogEntry]]:
+    last = event_log.position_of(until) if until else None
+    while entries := event_log.read(redis, tenant, after, _PAGE):
+        wanted = [each for each in entries if last is None or each.position <= last]
+        if wanted:
+            yield wanted
+        if len(wanted) < len(entries):
+            return
+        after = entries[-1].id
+
+
+def _parts(adrift: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """A tenant's counters, some customers at a time."""
+    for tenant in adrift.partition_by("tenant_id"):
+        customers = tenant["customer_id"].unique(maintain_order=True)
+        for start in range(0, len(customers), _CUSTOMERS):
+            yield tenant.filter(pl.col("customer_id").is_in(customers[start : start + _CUSTOMERS].implode()))
+
+
+def _exactly(
+    redis: Redis, told: _Told, place: int, part: pl.DataFrame, periods: pl.DataFrame
+) -> pl.DataFrame:
+    """The drift of these counters at one moment of the log, which goes on."""
+    [tenant] = part["tenant_id"].unique()
+    snapshot = redis.pipeline(transaction=True)
+    snapshot.xrevrange(event_log.log_key(tenant), count=1)
+    for customer, field in _fields(part):
+        snapshot.hget(hot_state.usage_key(tenant, customer), field)
+    newest, *values = snapshot.execute()
+    if newest:
+        told.read_on(place, redis, tenant, newest[0][0].decode())
+    of_part = periods.join(part, on=["tenant_id", "customer_id", "unit", "period_start"], how="semi")
+    exact = drift(counters=_counters(part, values), periods=of_part, validated_events=told.usage())
+    return exact.filter(pl.col("drift") != 0)
+
+
+def _counters(part: pl.DataFrame, values: Sequence[Any]) -> pl.DataFrame:
+    micros = pl.Series("micros", [int(value or 0) for value in values], dtype=pl.Int64)
+    counted = micros.cast(pl.Decimal(38, 9)) / pl.lit(1_000_000, dtype=pl.Decimal(38, 0))
+    keys = part.select("tenant_id", "customer_id", "unit", "period_start")
+    return keys.with_columns(micros).with_columns(counted=counted.cast(part["counted"].dtype)).drop("micros")
+
+
+def _move(redis: Redis, adrift: pl.DataFrame) -> None:
+    """By the difference, all or nothing of a tenant's part."""
+    if adrift.is_empty():
+        return
+    tenant = adrift["tenant_id"][0]
+    change = redis.pipeline(transaction=True)
+    for (customer, field), ahead in zip(_fields(adrift), adrift["drift"], strict=True):
+        change.hincrby(hot_state.usage_key(tenant, customer), field, -to_micros(ahead))
+    change.sadd(hot_state.counted_key(tenant), *adrift["customer_id"].unique())
+    change.execute()
+
+
+def _fields(counters: pl.DataFrame) -> list[tuple[str, str]]:
+    """Customer and field of each."""
+    found = counters.select("customer_id", "unit", pl.col("period_start").dt.epoch("us"))
+    return [(customer, counter_field(unit, start)) for customer, unit, start in found.iter_rows()]

@@ -1,0 +1,124 @@
+"""Counters put right: what the lake and the logs say, in every region, whatever was lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from redis import Redis
+
+from domain.access import CustomerRights, SubscriptionRights, TenantRights, UnitRecord
+from domain.counters import bumps
+from domain.usage import Door, read_event
+from storage import event_log, hot_state
+from storage.drain import drain
+from storage.lake import Lake
+from storage.recount import recount
+from tests import harness
+from tests.transforms.event_rows import validated
+
+NOW = datetime(2026, 11, 15, tzinfo=UTC)
+START = datetime(2026, 11, 1, tzinfo=UTC)
+MICROS = int(NOW.timestamp()) * 1_000_000
+PERIOD = (int(START.timestamp()) * 1_000_000, MICROS + 10 * 86_400 * 1_000_000)
+UNITS = (UnitRecord("calls", "Calls", "COUNT"), UnitRecord("bytes", "Bytes", "SUM"))
+ANN = CustomerRights(
+    "ann", (SubscriptionRights("s", "pro", "pro", "ACTIVE", (PERIOD,), (), ("calls", "bytes")),)
+)
+RIGHTS = [TenantRights("t1", UNITS, (ANN,), {})]
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def lake(lake_url: str) -> Lake:
+    return Lake(lake_url)
+
+
+def meter(redis: Redis, *keys: str, unit: str = "bytes", quantity: str = "2.5") -> None:
+    """One request with an event per key, as the edge would log and count it."""
+    door = Door("t1", {each.key: each for each in UNITS})
+    common = {"customerId": "ann", "metricName": unit, "quantity": quantity}
+    sent = [common | {"idempotencyKey": key} for key in keys]
+    events = [read_event(each, door, received_at=MICROS, position=n) for n, each in enumerate(sent)]
+    moves = [bumps(event, each, ANN) for event, each in zip(events, sent, strict=True)]
+    event_log.announce(redis, "t1")
+    texts = [json.dumps(each) for each in sent]
+    event_log.append(redis, event_log.Request("t1", "ingest", "k", MICROS, events, texts, moves))
+
+
+def validate(lake: Lake) -> None:
+    """What the gates would let pass, in the lake."""
+    raw = lake.scan("raw_events").filter(pl.col("door") == "ACCEPTED").sort("raw_seq").collect()
+    kept = raw.unique(["tenant_id", "idempotency_key"], keep="first", maintain_order=True)
+    cursor = lake.cursor("validated_events")
+    seen = cursor.marker("raw_events") or 0
+    last = lake.cursor("raw_events").marker("raw_seq") or 0
+    rows = [
+        dict.fromkeys(validated().columns)
+        | {name: row[name] for name in row if name in validated().columns}
+        | {"late": False}
+        for row in kept.iter_rows(named=True)
+        if row["raw_seq"] > seen
+    ]
+    cursor.append(pl.DataFrame(rows, schema=validated().schema), markers={"raw_events": last})
+
+
+def counted(redis: Redis) -> dict[str, float]:
+    found = hot_state.read_counters(redis, "t1", "ann")
+    return {name.partition("|")[0]: amount / 1_000_000 for name, amount in found.items()}
+
+
+def test_counters_that_are_right_stay(redis: Redis, lake: Lake) -> None:
+    meter(redis, "a", "b")
+    assert recount([redis], lake, RIGHTS).is_empty()
+    drain(redis, lake)
+    meter(redis, "c")
+    assert recount([redis], lake, RIGHTS).is_empty()
+    assert counted(redis) == {"bytes": 7.5}
+
+
+def test_after_a_lost_redis_they_are_what_the_lake_and_the_log_say(redis: Redis, lake: Lake) -> None:
+    meter(redis, "a", "b")
+    meter(redis, "c", unit="calls")
+    drain(redis, lake)
+    validate(lake)
+    meter(redis, "d")
+    drain(redis, lake)  # and not yet validated
+    redis.flushall()
+    meter(redis, "e", "a")  # the door has forgotten a
+    assert counted(redis) == {"bytes": 5.0}
+    adrift = recount([redis], lake, RIGHTS)
+    assert sorted(adrift.select("unit", "drift").iter_rows()) == [("bytes", -5), ("calls", -1)]
+    assert counted(redis) == {"bytes": 10.0, "calls": 1.0}
+    assert recount([redis], lake, RIGHTS).is_empty()
+
+
+def test_regions_come_to_know_each_others_usage_and_a_key_sent_to_both_counts_once(
+    redis: Redis, lake: Lake
+) -> None:
+    with harness.valkey() as server, Redis.from_url(server.url) as other:
+        meter(redis, "a", "b")
+        meter(other, "b", "c")
+        drain(other, lake)
+        recount([redis, other], lake, RIGHTS)
+        assert counted(redis) == counted(other) == {"bytes": 7.5}
+        meter(other, "d")
+        drain(redis, lake)
+        validate(lake)
+        recount([redis, other], lake, RIGHTS)
+        assert counted(redis) == counted(other) == {"bytes": 10.0}
+
+
+def test_what_has_ended_is_left_alone(redis: Redis, lake: Lake) -> None:
+    old = NOW - timedelta(days=60)
+    hot_state.reset_counters(redis, "t1", {("ann", "bytes", int(old.timestamp()) * 1_000_000): 5})
+    assert recount([redis], lake, RIGHTS).is_empty()
+    assert counted(redis)["bytes"] == 5 / 1_000_000
