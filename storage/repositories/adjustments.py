@@ -12,11 +12,11 @@ from sqlalchemy import Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from domain.errors import TransientFailure
+from domain.invoice_life import NOT_BY_A_RUN
 from domain.money import currency_exponent
 from domain.terms import terms_of_month
 from storage.lake import Scope
 from storage.repositories.agreed import Agreed
-from storage.repositories.billed import NOT_BY_A_RUN
 from storage.repositories.contracts import contracts
 from storage.tables.corrections import AdjustmentBillRow, AdjustmentRow
 from storage.tables.invoices import InvoiceRow

@@ -12,6 +12,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from domain.commitment import DRAW, OVERAGE, PREPAYMENT
+from domain.invoice_life import THRESHOLD, VOID
 from storage.tables.corrections import AdjustmentRow
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 
@@ -46,8 +47,8 @@ class EarlierBills:
                 line.period_start.is_not(None),
                 # What interim invoices billed is in what the period came to as a whole.
                 line.line_type.not_in(("ADJUSTMENT", "CREDIT")),
-                InvoiceRow.kind != "THRESHOLD",
-                InvoiceRow.status != "VOID",
+                InvoiceRow.kind != THRESHOLD,
+                InvoiceRow.status != VOID,
             )
             .group_by(line.period_start)
         )

@@ -21,12 +21,12 @@ from sqlalchemy.orm import Session
 
 from domain.actor import SYSTEM
 from domain.errors import PermanentFailure, TransientFailure
+from domain.invoice_life import DRAFT, NOT_BY_A_RUN, VOID
 from domain.money import EXPONENTS
 from domain.period import month_bounds
 from domain.wallet import BREAKAGE, USAGE
 from domain.wallet_grants import ACCOUNT_OF, BONUS_UNITS, waterfall
 from storage.repositories.among import among
-from storage.repositories.billed import NOT_BY_A_RUN
 from storage.repositories.wallets import Entry, WalletRepository
 from storage.services.wallet_books import Books, fund
 from storage.tables.invoices import InvoiceRow
@@ -147,7 +147,7 @@ def _taken_in(session: Session, tenant_id: str, month: str) -> tuple[Parts, set[
     query = select(InvoiceRow).where(InvoiceRow.tenant_id == tenant_id, InvoiceRow.month == month)
     invoices = list(session.scalars(query))
     by_run = [row for row in invoices if row.kind not in NOT_BY_A_RUN]
-    issued = {(row.customer_id, row.currency) for row in by_run if row.status not in ("DRAFT", "VOID")}
+    issued = {(row.customer_id, row.currency) for row in by_run if row.status not in (DRAFT, VOID)}
     total: Parts = defaultdict(Decimal)
     for parts in taken_by(session, [(tenant_id, row.id) for row in invoices]).values():
         for grant, amount in parts.items():

@@ -13,10 +13,9 @@ from sqlalchemy import func, select
 
 from domain.credit_note import gross_of
 from domain.errors import Conflict, NotFound
-from domain.invoice_life import DRAFT, VOID
+from domain.invoice_life import DRAFT, NOT_BY_A_RUN, VOID
 from domain.money import currency_exponent, unpadded
 from domain.organization import CREDIT_NOTE
-from storage.repositories.billed import NOT_BY_A_RUN
 from storage.repositories.invoice_states import InvoiceStates
 from storage.services.credit_notes import CreditNotes
 from storage.tables.corrections import AdjustmentBillRow, AdjustmentRow

@@ -17,6 +17,7 @@ from domain.invoice_life import (
     GRACE_DAYS,
     OPEN,
     OVERDUE,
+    PERIOD,
     is_given_up,
     is_overdue,
     issued_from,
@@ -85,7 +86,7 @@ def _drafts_due(session: Session, tenant_id: str, at: datetime) -> list[str]:
     row = InvoiceRow
     query = (
         select(row)
-        .where(row.tenant_id == tenant_id, row.status == DRAFT, row.kind == "PERIOD")
+        .where(row.tenant_id == tenant_id, row.status == DRAFT, row.kind == PERIOD)
         .order_by(row.number)
     )
     return [

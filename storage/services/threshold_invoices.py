@@ -18,12 +18,13 @@ from sqlalchemy import Engine, select
 
 from domain.actor import SYSTEM
 from domain.errors import AforoError, PermanentFailure
+from domain.invoice_life import THRESHOLD
 from domain.period import Period, billing_month
 from domain.subscription_states import TERMINAL
 from storage.code_version import code_version
 from storage.database import session_scope
 from storage.lake import Lake
-from storage.repositories.interim_bills import THRESHOLD, billed_before, standing
+from storage.repositories.interim_bills import billed_before, standing
 from storage.repositories.invoice_appearance import terms_of
 from storage.repositories.invoice_states import InvoiceStates
 from storage.repositories.invoices import write_bill

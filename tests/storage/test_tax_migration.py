@@ -35,7 +35,9 @@ def test_a_database_stamped_before_there_were_taxes_gets_them(database_url: str)
 def test_a_database_that_has_taxes_already_keeps_them(database_url: str) -> None:
     with unmigrated(database_url) as connection:
         upgrade(connection, "head")
-        connection.execute(text("INSERT INTO tenants (id, name, currency, time_zone) VALUES ('a', 'A', 'USD', 'UTC')"))
+        connection.execute(
+            text("INSERT INTO tenants (id, name, currency, time_zone) VALUES ('a', 'A', 'USD', 'UTC')")
+        )
         connection.execute(text("INSERT INTO fx_rates VALUES ('a', 'fx_1', 'EUR', 'USD', '2026-01-01', 1.1)"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0016'"))
         connection.commit()

@@ -25,6 +25,7 @@ def upgrade() -> None:
     if not sa.inspect(op.get_bind()).has_table("tax_rates"):
         _taxes()
     _trial_runs_beside_real_ones()
+    _one_offs_made_anew()
 
 
 def _taxes() -> None:
@@ -46,6 +47,18 @@ def _trial_runs_beside_real_ones() -> None:
         ["tenant_id"],
         unique=True,
         postgresql_where=sa.text("status IN ('QUEUED', 'RUNNING') AND environment = 'LIVE'"),
+    )
+
+
+def _one_offs_made_anew() -> None:
+    """They stay one-off invoices: no run of a month comes to their lines."""
+    op.execute(
+        "WITH RECURSIVE anew AS ("
+        "  SELECT tenant_id, id FROM invoices WHERE kind = 'ONE_OFF'"
+        "  UNION SELECT again.tenant_id, again.id FROM invoices again"
+        "  JOIN anew ON anew.tenant_id = again.tenant_id AND anew.id = again.replaces"
+        ") UPDATE invoices SET kind = 'ONE_OFF' FROM anew"
+        " WHERE anew.tenant_id = invoices.tenant_id AND anew.id = invoices.id AND invoices.kind = 'REISSUE'"
     )
 
 
