@@ -191,7 +191,7 @@ class Subscriptions:
         return self.move(row, last, State.PAUSED, reason or "paused")
 
     def resume(self, subscription_id: str, reason: str | None) -> SubscriptionRow:
-        """Go on: from a pause, a suspension, or an end agreed for later, which is called off.
+        """Go on: from a pause, a suspension (attempts to get paid begin anew), or an end agreed for later, which is called off.
 
         Raises SubscriptionNotFound, IllegalTransition.
         """
@@ -201,6 +201,8 @@ class Subscriptions:
         if row.cancel_at is not None:
             row.cancel_at = row.cancel_reason = None
             self.rows.touch(row, at=self._tx.at)
+        if last.state is State.SUSPENDED:
+            row.dunning_attempt, row.payment_failed_at = 0, None
         return self.move(row, last, State.ACTIVE, reason or "resumed")
 
     def convert_trial(self, subscription_id: str, reason: str | None) -> SubscriptionRow:

@@ -86,12 +86,22 @@ def with_card(api: Api) -> tuple[dict[str, Any], str]:
     api.made("/api/v1/payment-gateways", {"gatewayType": "STRIPE", "apiKey": "sk_test_1", "primary": True})
     card = {"customerId": subscription["customerId"], "gatewayToken": "pm_card_visa", "methodType": "CARD"}
     api.made("/api/v1/payment-methods", {**card, "setAsDefault": True})
+    return invoice_of(api, subscription), subscription["id"]
+
+
+def invoice_of(api: Api, subscription: dict[str, Any]) -> dict[str, Any]:
+    """An unpaid invoice, due at once, for the subscription."""
     invoice = one_off(api, dueDays=0, customerId=subscription["customerId"])
     with tenant_tx(api.database_url, "acme") as tx:
         row = locate(tx.session, invoice["id"], "acme")
         for line in tx.session.scalars(select(InvoiceLineRow).where(InvoiceLineRow.invoice_id == row.id)):
             line.subscription_id = subscription["id"]
-    return invoice, subscription["id"]
+    return invoice
+
+
+def stands(api: Api, subscription: str) -> tuple[str, int]:
+    found = api.get(f"{SUBSCRIPTIONS}/{subscription}").json()["data"]
+    return found["status"], found["dunningAttempt"]
 
 
 def test_payments_are_tried_on_day_0_3_and_7_and_then_the_subscription_is_suspended(
@@ -133,3 +143,58 @@ def test_money_makes_the_subscription_active_again_and_what_is_pending_is_waited
     slow = Outcome(PENDING, "pi_3")
     assert [take_payments(engine, lambda *_: slow, start + DAY).pending for _ in range(2)] == [1, 0]
     assert shown(api, other)["status"] == "OPEN"
+
+
+def test_two_unpaid_invoices_of_a_subscription_are_one_attempt(api: Api, engine: Engine) -> None:
+    first, subscription = with_card(api)
+    invoice_of(api, {"id": subscription, "customerId": first["customerId"]})
+    start = datetime.now(UTC)
+    seen = []
+    for day in range(12):
+        done = take_payments(engine, lambda *_: Outcome(FAILED, None, "card_declined"), start + day * DAY)
+        if done != Taking():
+            seen.append((day, done.failed, *stands(api, subscription)))
+    assert seen == [(0, 2, "PAST_DUE", 1), (3, 2, "PAST_DUE", 2), (7, 2, "SUSPENDED", 3)]
+
+
+def test_an_invoice_that_falls_due_in_between_waits_for_its_subscriptions_next_attempt(
+    api: Api, engine: Engine
+) -> None:
+    first, subscription = with_card(api)
+    start = datetime.now(UTC)
+    declined = Outcome(FAILED, None, "card_declined")
+    assert take_payments(engine, lambda *_: declined, start).failed == 1
+    invoice_of(api, {"id": subscription, "customerId": first["customerId"]})
+    assert take_payments(engine, lambda *_: declined, start + DAY) == Taking()
+    assert take_payments(engine, lambda *_: declined, start + 3 * DAY).failed == 2
+    assert stands(api, subscription) == ("PAST_DUE", 2)
+
+
+def test_a_subscription_is_active_again_once_all_that_failed_is_paid_also_by_hand(
+    api: Api, engine: Engine
+) -> None:
+    first, subscription = with_card(api)
+    other = invoice_of(api, {"id": subscription, "customerId": first["customerId"]})
+    start = datetime.now(UTC)
+    declined = Outcome(FAILED, None, "card_declined")
+    assert take_payments(engine, lambda *_: declined, start).failed == 2
+    answers = iter([declined, Outcome(SUCCEEDED, "pi_1")])
+    done = take_payments(engine, lambda *_: next(answers), start + 3 * DAY)
+    assert (done.failed, done.paid, stands(api, subscription)) == (1, 1, ("PAST_DUE", 2))
+    for each in (first, other):
+        if shown(api, each)["status"] != "PAID":
+            api.made(f"/api/v1/invoices/{each['id']}/pay")
+    take_payments(engine, lambda *_: declined, start + 4 * DAY)
+    assert stands(api, subscription) == ("ACTIVE", 0)
+
+
+def test_attempts_begin_anew_once_a_suspended_subscription_is_resumed(api: Api, engine: Engine) -> None:
+    _, subscription = with_card(api)
+    start = datetime.now(UTC)
+    declined = Outcome(FAILED, None, "card_declined")
+    for day in (0, 3, 7):
+        take_payments(engine, lambda *_: declined, start + day * DAY)
+    api.made(f"{SUBSCRIPTIONS}/{subscription}/resume", {"reason": "a word with them"})
+    assert stands(api, subscription) == ("ACTIVE", 0)
+    assert take_payments(engine, lambda *_: declined, start + 8 * DAY).failed == 1
+    assert stands(api, subscription) == ("PAST_DUE", 1)
