@@ -80,14 +80,17 @@ def standing(
 
 
 def interim_terms(
-    session: Session, tenant_id: str, of_month: Sequence[Mapping[str, Any]]
+    session: Session,
+    tenant_id: str,
+    of_month: Sequence[Mapping[str, Any]],
+    customers: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of BILLING_TERMS that give back what interim invoices billed of the periods due in the month: one for each of them and
-    way of being taxed. of_month: the tenant's other terms of the month."""
+    way of being taxed. of_month: the tenant's other terms of the month, of these customers (None: of all)."""
     usage = [row for row in of_month if row["due"] and row["kind"] == "USAGE"]
     if not usage:
         return []
-    bills = standing(session, tenant_id)
+    bills = standing(session, tenant_id, customers)
     templates: dict[tuple[str, datetime], Mapping[str, Any]] = {}
     for row in usage:
         templates.setdefault((row["subscription_id"], row["period_start"].astimezone(UTC)), row)

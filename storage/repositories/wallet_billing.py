@@ -88,13 +88,17 @@ def frozen_balances(
     ]
 
 
-def bonus_units(session: Session, tenant_id: str) -> dict[tuple[str, str | None], list[Span]]:
-    """When (customer, unit) has, had or will have bonus units that were not taken back."""
+def bonus_units(
+    session: Session, tenant_id: str, customers: Collection[str] | None = None
+) -> dict[tuple[str, str | None], list[Span]]:
+    """When (customer, unit) has, had or will have bonus units that were not taken back. customers: None is all of them."""
     grant, wallet = WalletGrantRow, WalletRow
     same = (wallet.tenant_id == grant.tenant_id) & (wallet.id == grant.wallet_id)
     query = select(wallet.customer_id, grant.unit, grant.effective_at, grant.expires_at).join(wallet, same)
     found: dict[tuple[str, str | None], list[Span]] = defaultdict(list)
-    mine = grant.tenant_id == tenant_id, grant.kind == BONUS_UNITS, grant.revoked_at.is_(None)
+    mine = [grant.tenant_id == tenant_id, grant.kind == BONUS_UNITS, grant.revoked_at.is_(None)]
+    if customers is not None:
+        mine.append(among(wallet.customer_id, customers))
     for customer, unit, start, end in session.execute(query.where(*mine)):
         found[(customer, unit)].append((start, end))
     return found
