@@ -12,21 +12,21 @@ import pytest
 from sqlalchemy import Engine, select
 
 from domain.message import Message
-from providers.notifications import NotCarried, OutboxFolder
+from providers.notifications import NotAccepted, NotCarried, OutboxFolder
 from providers.payments import FAILED, PENDING, SUCCEEDED, Outcome
 from storage.database import make_engine, session_scope
 from storage.repositories.invoice_states import locate
 from storage.services.invoice_upkeep import keep_invoices
-from storage.services.messages import carry_messages
+from storage.services.messages import Carried, carry_messages
 from storage.services.payment_rounds import Taking, take_payments
 from storage.tables.invoices import InvoiceLineRow
 from storage.tables.receivables import MessageRow
 from storage.tenancy import tenant_tx
 from tests.api.control.conftest import Api
 from tests.api.control.subscription_world import SUBSCRIPTIONS, fill, subscribed
-from tests.api.control.test_invoice_life import one_off, shown
+from tests.api.control.test_invoice_life import customer, one_off, shown
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def test_each_step_has_one_message_which_waits_until_it_is_handed_over(
     done = carry_messages(engine, nobody, start + DAY)
     assert (done.sent, list(done.stuck)) == (0, [f"acme/msg_{invoice['id']}_1"])
     outbox = OutboxFolder(tmp_path)
-    assert [carry_messages(engine, outbox.send, start + DAY).sent for _ in range(2)] == [1, 0]
+    assert carry_messages(engine, outbox.send, start + DAY) == Carried(), "it waits an hour"
+    later = start + DAY + timedelta(hours=1)
+    assert [carry_messages(engine, outbox.send, later).sent for _ in range(2)] == [1, 0]
     keep_invoices(engine, start + 7 * DAY)
     assert carry_messages(engine, outbox.send, start + 7 * DAY).sent == 1
     assert [status for _, status, _ in messages(api)] == ["SENT", "SENT"]
@@ -65,6 +67,59 @@ def test_each_step_has_one_message_which_waits_until_it_is_handed_over(
     assert mail["To"] == "pagos@lumen.example" and invoice["number"] in str(mail["Subject"])
     assert "Still to be paid: 1000.00" in str(mail.get_payload())
     assert first.name != second.name
+
+
+def test_a_message_that_cannot_be_handed_over_is_given_up_after_five_attempts(
+    api: Api, engine: Engine
+) -> None:
+    one_off(api, dueDays=0)
+    start = datetime.now(UTC)
+    keep_invoices(engine, start + DAY)
+
+    def nobody(message: Message) -> None:
+        raise NotCarried(message.id, "no server")
+
+    rounds = [carry_messages(engine, nobody, start + DAY + hours * HOUR) for hours in range(200)]
+    assert [hour for hour, done in enumerate(rounds) if done.stuck] == [0, 1, 7, 31, 103]
+    assert messages(api) == [(1, "FAILED", "pagos@lumen.example")]
+
+
+def test_a_recipient_refused_for_good_is_not_tried_again(api: Api, engine: Engine) -> None:
+    one_off(api, dueDays=0)
+    start = datetime.now(UTC)
+    keep_invoices(engine, start + DAY)
+
+    def refused(message: Message) -> None:
+        raise NotAccepted(message.id, message.recipient, "550 no such user")
+
+    assert len(carry_messages(engine, refused, start + DAY).stuck) == 1
+    assert carry_messages(engine, refused, start + 9 * DAY) == Carried()
+    with session_scope(api.database_url) as session:
+        row = session.scalars(select(MessageRow)).one()
+        assert (row.status, row.attempts) == ("FAILED", 1) and "550" in str(row.error)
+
+
+def test_a_paid_invoice_is_not_reminded_of_and_one_paid_in_part_of_what_is_left(
+    api: Api, engine: Engine
+) -> None:
+    paid, in_part = (one_off(api, dueDays=0, customerId=customer(api, name=name)) for name in ("A", "B"))
+    start = datetime.now(UTC)
+    keep_invoices(engine, start + DAY)
+    api.made(f"/api/v1/invoices/{paid['id']}/pay")
+    api.made(f"/api/v1/invoices/{in_part['id']}/pay", {"amount": "400.00"})
+    said: list[Message] = []
+    done = carry_messages(engine, said.append, start + DAY)
+    assert (done.sent, done.dropped) == (1, 1)
+    assert in_part["number"] in said[0].subject and "Still to be paid: 600.00" in said[0].body
+
+
+def test_of_two_reminders_that_wait_the_later_one_goes_out(api: Api, engine: Engine) -> None:
+    one_off(api, dueDays=0)
+    start = datetime.now(UTC)
+    for day in (1, 7):
+        keep_invoices(engine, start + day * DAY)
+    assert carry_messages(engine, lambda _: None, start + 7 * DAY).sent == 1
+    assert [status for _, status, _ in messages(api)] == ["DROPPED", "SENT"]
 
 
 def test_a_customer_without_an_address_is_told_nothing_and_the_message_says_so(
