@@ -10,6 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from domain.credit_note import gross_of
 from domain.errors import Conflict, NotFound
@@ -151,3 +152,14 @@ class CreditedAdjustments:
         changes = {"credited": {"before": None, "after": str(unpadded(-amount, 2))}}
         self._tx.record("ADJUSTMENT_CREDITED", "adjustment", row.id, changes, row.reason)
         self._tx.session.flush()
+
+
+def owner_of_adjustment(session: Session, adjustment_id: str, tenant_id: str | None = None) -> str:
+    """The tenant of an adjustment: for the operator of the installation only. Raises AdjustmentNotFound."""
+    query = select(AdjustmentRow.tenant_id).where(AdjustmentRow.id == adjustment_id)
+    if tenant_id is not None:
+        query = query.where(AdjustmentRow.tenant_id == tenant_id)
+    owner = session.scalars(query.order_by(AdjustmentRow.tenant_id).limit(1)).one_or_none()
+    if owner is None:
+        raise AdjustmentNotFound(adjustment_id)
+    return owner

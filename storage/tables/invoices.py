@@ -125,6 +125,13 @@ class InvoiceLineRow(Base):
             ["tenant_id", "invoice_id"], ["invoices.tenant_id", "invoices.id"], ondelete="CASCADE"
         ),
         Index(None, "tenant_id", "line_id"),
+        Index(
+            None,
+            "tenant_id",
+            "price_currency",
+            "currency",
+            postgresql_where=text("price_currency IS NOT NULL"),
+        ),
     )
 
     tenant_id: Mapped[TenantId]

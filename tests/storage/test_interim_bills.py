@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from decimal import Decimal
 from time import monotonic, sleep
 from typing import Any
 
@@ -46,8 +45,6 @@ def _a_closing_bill_that_gives_an_interim_invoice_back(engine: Engine) -> None:
                 subscription_id="sub_ann",
                 period_start=START,
                 number=1,
-                threshold=Decimal(4),
-                accrued=Decimal(4),
             )
         )
         InvoiceStates(session, "acme", at=LATER).finalize(INTERIM)

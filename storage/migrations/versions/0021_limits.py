@@ -13,6 +13,15 @@ depends_on = None
 
 def upgrade() -> None:
     _messages()
+    # Kept, and never asked for: the audit log says it.
+    op.drop_column("interim_bills", "threshold")
+    op.drop_column("interim_bills", "accrued")
+    op.create_index(
+        op.f("ix_invoice_lines_tenant_id_price_currency_currency"),
+        "invoice_lines",
+        ["tenant_id", "price_currency", "currency"],
+        postgresql_where=sa.text("price_currency IS NOT NULL"),
+    )
 
 
 def _messages() -> None:
