@@ -8,14 +8,13 @@ from pydantic import ConfigDict, Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from domain.margin_guard import written_margin_level
 from domain.request_limits import EACH_KEY, KEY, PLAN, TENANT
 from storage.services.killed_sessions import KilledSessions
 from storage.services.margin_levels import CurrentLevel, MarginLevels
 from storage.services.request_limits import CurrentLimits, RequestLimits
 from storage.tables.limits import KilledSessionRow
-from storage.tenancy import Tx
 
 _LIMIT = {"door": "METER", "requests": 600, "burst": 60, "windowSeconds": 60, "enforcementMode": "HARD"}
 
@@ -61,12 +60,7 @@ def request_limit_routes(door: Door) -> APIRouter:
     @router.get("")
     def listing(call: Annotated[Call, Depends(door.read(Area.SETTINGS))]) -> Response:
         """All that were set, by scope and target."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            found, total, following = RequestLimits(tx).page(query)
-            return Page([_limits(each) for each in found], total, following)
-
-        return call.listing(work)
+        return call.listing(lambda tx, query: RequestLimits(tx).page(query), _limits)
 
     _scope_routes(router, door, "/tenant", TENANT, "all keys together")
     _scope_routes(router, door, "/each-key", EACH_KEY, "each key by itself")
@@ -121,12 +115,7 @@ def margin_level_routes(door: Door) -> APIRouter:
         level: Literal["NONE", "L1_ALERT", "L2_THROTTLE", "L3_BLOCK"] | None = None,
     ) -> Response:
         """Levels that were set, by customer."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            found, total, following = MarginLevels(tx).page(query, level)
-            return Page([_level(each) for each in found], total, following)
-
-        return call.listing(work)
+        return call.listing(lambda tx, query: MarginLevels(tx).page(query, level), _level)
 
     @router.get("/{customer_id}")
     def get(customer_id: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
@@ -150,12 +139,7 @@ def session_routes(door: Door) -> APIRouter:
     @router.get("")
     def listing(call: Annotated[Call, Depends(door.read(Area.KEYS))]) -> Response:
         """Sessions that are to be stopped, the newest first."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            found, total, following = KilledSessions(tx).page(query)
-            return Page([_session(each) for each in found], total, following)
-
-        return call.listing(work)
+        return call.listing(lambda tx, query: KilledSessions(tx).page(query), _session)
 
     @router.put("/{session_id}")
     def kill(
