@@ -19,6 +19,14 @@ def after_failure(state: State, attempt: int) -> tuple[State, int]:
     return State.PAST_DUE, failed
 
 
+def is_attempt_due(first_failure: datetime | None, attempt: int, at: datetime) -> bool:
+    """Whether a failure at `at` is one more attempt; of several payments that fail on one day of attempts, one counts."""
+    if first_failure is None or attempt == 0:
+        return True
+    following = next_attempt_at(first_failure, attempt)
+    return following is not None and following <= at
+
+
 def next_attempt_at(first_failure: datetime | None, attempt: int) -> datetime | None:
     """When the next attempt is due; None: there is none."""
     if first_failure is None or not 0 < attempt < len(ATTEMPT_DAYS):

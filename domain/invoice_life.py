@@ -1,4 +1,4 @@
-"""What becomes of an invoice with time. Put here: states, when a draft is issued, when it is due, reminded and given up. Keep out:
+"""What becomes of an invoice with time. Put here: kinds, states, when a draft is issued, when it is due, reminded and given up. Keep out:
 payment attempts of a subscription (dunning.py), doing it."""
 
 from __future__ import annotations
@@ -9,6 +9,12 @@ DRAFT, OPEN, PAID, OVERDUE, UNCOLLECTIBLE, VOID = "DRAFT", "OPEN", "PAID", "OVER
 STATUSES = (DRAFT, OPEN, PAID, OVERDUE, UNCOLLECTIBLE, VOID)
 UNPAID = (OPEN, OVERDUE, UNCOLLECTIBLE)
 """Issued and waiting for money. One given up may still be paid."""
+PERIOD, ONE_OFF, REISSUE, THRESHOLD = "PERIOD", "ONE_OFF", "REISSUE", "THRESHOLD"
+"""Made by a run of a month; made by hand; a void PERIOD one made anew; an interim one. A one-off made anew stays one."""
+OF_A_PERIOD = (PERIOD, REISSUE)
+"""Kinds that bill a closed period as a whole."""
+NOT_BY_A_RUN = (ONE_OFF, THRESHOLD)
+"""Kinds whose lines no run of a month makes, so that none comes to them again."""
 GRACE_DAYS = 3
 """Days after its period a draft waits for late events, unless the tenant says otherwise."""
 DUE_DAYS = 30

@@ -1,14 +1,17 @@
-"""Messages to customers. Put here: what a message is, and the words of a reminder. Keep out: sending (providers), keeping (storage)."""
+"""Messages to customers. Put here: what a message is, when it is tried again, and the words of a reminder. Keep out: sending (providers), keeping (storage)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 REMINDER = "INVOICE_REMINDER"
-WAITING, SENT, UNDELIVERABLE = "WAITING", "SENT", "UNDELIVERABLE"
+WAITING, SENT, UNDELIVERABLE, FAILED, DROPPED = "WAITING", "SENT", "UNDELIVERABLE", "FAILED", "DROPPED"
+STATUSES = (WAITING, SENT, UNDELIVERABLE, FAILED, DROPPED)
+RETRY_AFTER = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=3))
+"""How long a message waits after each attempt to hand it over that failed; one more, and it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,11 @@ class Message:
     recipient: str
     subject: str
     body: str
+
+
+def retry_at(attempts: int, at: datetime) -> datetime | None:
+    """When to try again after the attempt at `at`, the `attempts`-th that failed; None: not again."""
+    return at + RETRY_AFTER[attempts - 1] if attempts <= len(RETRY_AFTER) else None
 
 
 Send = Callable[[Message], None]

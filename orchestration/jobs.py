@@ -153,7 +153,7 @@ def carry_what_waits(context: dg.OpExecutionContext, database: dg.ResourceParam[
     asked = os.environ.get
     notifier = notifier_of(os.environ["AFORO_HOME"], asked("AFORO_SMTP_URL"), asked("AFORO_MAIL_FROM"))
     done = carry_messages(database, notifier.send, datetime.now(UTC))
-    context.log.info("%s messages handed over to %s", done.sent, notifier.name)
+    context.log.info("%s messages handed over to %s, %s dropped", done.sent, notifier.name, done.dropped)
     for message, why in done.stuck.items():
         context.log.error("message %s waits: %s", message, why)
 

@@ -26,6 +26,17 @@ class NotCarried(TransientFailure):
         super().__init__(f"message {message_id} could not be handed over: {why}; it is tried again")
 
 
+class NotAccepted(PermanentFailure):
+    """The mail server will not take the message for this recipient, now or later."""
+
+    code = "MESSAGE_NOT_ACCEPTED"
+
+    def __init__(self, message_id: str, recipient: str, why: str) -> None:
+        super().__init__(
+            f"message {message_id}: the mail server refuses {recipient}: {why}; correct the address"
+        )
+
+
 class BadMailServer(PermanentFailure):
     """The setting does not name a mail server."""
 
@@ -41,7 +52,7 @@ class Notifier(Protocol):
     name: str
 
     def send(self, message: Message) -> None:
-        """Hand the message over. Raises NotCarried."""
+        """Hand the message over. Raises NotCarried: try again; NotAccepted: do not."""
         ...
 
 
@@ -90,6 +101,12 @@ class Smtp:
                 if at.username:
                     server.login(unquote(at.username), unquote(at.password or ""))
                 server.send_message(as_mail(message, self._sender))
+        except smtplib.SMTPRecipientsRefused as error:
+            answers = [(code, said.decode(errors="replace")) for code, said in error.recipients.values()]
+            why = "; ".join(f"{code} {said}" for code, said in answers)
+            if all(code >= 500 for code, _ in answers):
+                raise NotAccepted(message.id, message.recipient, why) from None
+            raise NotCarried(message.id, why) from None
         except (OSError, smtplib.SMTPException) as error:
             raise NotCarried(message.id, str(error)) from None
 

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.quantity import plain
+from domain.spelling import on_the_wire
 from sandbox.expected import Unmet
 from sandbox.month import EVENT_TABLES
 from sandbox.world import World
@@ -212,17 +213,11 @@ def _rows(session: Session, table: Any, *order: str) -> list[Any]:
 
 
 def _columns(row: Any, *names: str) -> dict[str, Any]:
-    told = {name: camel(name.removesuffix("_id") if name in _IDS else name) for name in names}
+    told = {name: on_the_wire(name.removesuffix("_id") if name in _IDS else name) for name in names}
     return {told[name]: _value(getattr(row, name)) for name in names}
 
 
 _IDS = ("tenant_id", "customer_id", "invoice_id")
-
-
-def camel(name: str) -> str:
-    """`amount_due` as `amountDue`."""
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
 
 
 def _named(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from storage.services.subscriptions import Subscriptions
 def apply(world: World, tenant: str, body: Body) -> str:
     document = {"tenant": world.tenants[tenant]["tenant"], **body.rest}
     with session_scope(world.ground.database) as session:
-        plan, _ = apply_catalog(session, read_catalog(document))
+        plan, _ = apply_catalog(session, read_catalog(document), at=world.at)
     changed = [f"{each.noun} {each.id}" for each in plan.changes if each.action != UNCHANGED]
     return ", ".join(changed) or "nothing changes"
 

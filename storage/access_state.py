@@ -2,7 +2,7 @@
 levels, killed sessions, limits of a tenant. Keep out: rights (hot_state.py), the decision (domain.entitlement).
 
     limit:<tag of the window>:<seconds>:<stretch>   requests counted; not in the append-only file
-    limits:{tenant}        what is limited otherwise than by default: `<door>`, `tenant/<door>`, `plan/<plan>/<door>`
+    limits:{tenant}        what is limited otherwise than by default: `<door>`, `tenant/<door>`, `plan/<plan>/<door>`, `key/<key>/<door>`
     held:, holds:{tenant}:<customer>, reservation:{tenant}:<id>   see holds.lua and hold.lua
     margin:{tenant}        customer -> MarginLevel
     sessions:{tenant}      sessions by when they were last heard of; killed:{tenant}: those to be stopped, until when
@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,8 @@ _encode = msgspec.msgpack.Encoder().encode
 decode_margin = msgspec.json.Decoder(MarginLevel).decode
 KILLED_SECONDS = 86_400
 """How long a client that goes on with a killed session is told so."""
+KILLED_AT_EDGE = "killed-at-edge"
+"""Acts that wait to be recorded: see edge_acts.py."""
 
 
 class Script:
@@ -72,6 +75,16 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class KilledAtEdge:
+    """A session that a key has killed. at: epoch seconds."""
+
+    tenant_id: str
+    session_id: str
+    key_id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """made: it holds now. before: the record made earlier under the same id. used, held: millionths."""
 
@@ -88,6 +101,10 @@ def limits_key(tenant_id: str) -> str:
 
 def margin_key(tenant_id: str) -> str:
     return f"margin:{{{tenant_id}}}"
+
+
+def killed_key(tenant_id: str) -> str:
+    return f"killed:{{{tenant_id}}}"
 
 
 def reservation_key(tenant_id: str, reservation_id: str) -> str:
@@ -159,27 +176,47 @@ async def release(
 
 def set_limits(redis: Redis, tenant_id: str, limits: Mapping[str, Limit | None]) -> None:
     """Replace what is limited otherwise for this tenant: `<door>` for each key, `tenant/<door>` for all keys together,
-    `plan/<plan>/<door>` for each key of customers on that plan; None: no limit."""
+    `plan/<plan>/<door>` for each key of customers on that plan, `key/<key>/<door>` for one key; None: no limit. The version is raised if they differ."""
+    written = {name: write_limit(limit) for name, limit in limits.items()}
+    held = cast(dict[bytes, bytes], redis.hgetall(limits_key(tenant_id)))
+    if {name.decode(): text.decode() for name, text in held.items()} == written:
+        return
     pipeline = redis.pipeline(transaction=True)
     pipeline.delete(limits_key(tenant_id))
-    if limits:
-        written = {name: write_limit(limit) for name, limit in limits.items()}
+    if written:
         pipeline.hset(limits_key(tenant_id), mapping=cast(dict[Any, Any], written))
     pipeline.incr(version_key(tenant_id))
     pipeline.execute()
 
 
-def set_margin(redis: Redis, tenant_id: str, customer_id: str, level: MarginLevel | None) -> None:
-    """From now on gateways and canAccess are told this level; None: nothing is restricted."""
-    if level is None:
-        redis.hdel(margin_key(tenant_id), customer_id)
-    else:
-        redis.hset(margin_key(tenant_id), customer_id, msgspec.json.encode(level))
+def set_margins(redis: Redis, tenant_id: str, levels: Mapping[str, MarginLevel | None]) -> None:
+    """From now on gateways and canAccess are told these levels, by customer; None: nothing is restricted."""
+    gone = [customer for customer, level in levels.items() if level is None]
+    kept = {customer: msgspec.json.encode(level) for customer, level in levels.items() if level is not None}
+    pipeline = redis.pipeline(transaction=True)
+    if gone:
+        pipeline.hdel(margin_key(tenant_id), *gone)
+    if kept:
+        pipeline.hset(margin_key(tenant_id), mapping=cast(dict[Any, Any], kept))
+    pipeline.execute()
 
 
-async def kill_session(redis: AsyncRedis, tenant_id: str, session_id: str, now: int) -> None:
-    """Whoever meters with this session is told to stop it. now: epoch seconds."""
-    name = f"killed:{{{tenant_id}}}"
+def margins_known(redis: Redis, tenant_id: str) -> list[str]:
+    """The customers that have a level."""
+    return [customer.decode() for customer in cast(list[bytes], redis.hkeys(margin_key(tenant_id)))]
+
+
+def kill_sessions(redis: Redis, tenant_id: str, sessions: Mapping[str, datetime]) -> None:
+    """Whoever meters with one of these sessions is told to stop it until the instant."""
+    if sessions:
+        redis.zadd(killed_key(tenant_id), {each: int(until.timestamp()) for each, until in sessions.items()})
+
+
+async def kill_session(redis: AsyncRedis, act: KilledAtEdge) -> None:
+    """Whoever meters with this session is told to stop it; the act waits to be recorded."""
+    tenant_id, session_id, now = act.tenant_id, act.session_id, act.at
+    await cast(Any, redis.rpush(KILLED_AT_EDGE, msgspec.json.encode(act)))
+    name = killed_key(tenant_id)
     pipeline = redis.pipeline(transaction=True)
     pipeline.zremrangebyscore(name, "-inf", now)
     pipeline.zadd(name, {session_id: now + KILLED_SECONDS})

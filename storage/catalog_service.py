@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -48,7 +48,7 @@ from storage.services.applied_people import (
     save_teams,
     with_people,
 )
-from storage.services.applied_subscriptions import change_ends, settled, start_subscriptions
+from storage.services.applied_subscriptions import change_agreed, settled, start_subscriptions
 from storage.services.applied_taxes import taxed_otherwise
 from storage.services.tax_rates import lock_tax_rates
 
@@ -87,8 +87,8 @@ class Plan:
         return [asked[key] for key in self.of(noun, CREATE, CHANGE)]
 
 
-def plan_changes(session: Session, asked: Catalog) -> Plan:
-    """What applying the catalog would change; nothing is written. Raises CatalogRefused with all problems."""
+def plan_changes(session: Session, asked: Catalog, at: datetime | None = None) -> Plan:
+    """What applying the catalog at the instant (None: now) would change; nothing is written. Raises CatalogRefused with all problems."""
     stored = load_catalog(session, asked.tenant.id)
     known = stored or Catalog(asked.tenant)
     asked = _with_units(settled(asked, stored), known)
@@ -120,7 +120,7 @@ def plan_changes(session: Session, asked: Catalog) -> Plan:
         problems += of_archived_customers(session, asked, stored)
         problems += archived_identifiers(session, asked, stored)
         problems += redeemed_otherwise(session, asked)
-    problems += taxed_otherwise(session, asked)
+    problems += taxed_otherwise(session, asked, at or session.scalars(select(func.now())).one())
     if problems:
         raise CatalogRefused(problems)
     latest = repository.latest_versions() if stored else {}
@@ -134,17 +134,22 @@ def plan_changes(session: Session, asked: Catalog) -> Plan:
 
 
 def apply_catalog(
-    session: Session, asked: Catalog, *, actor: str = "operator", seal: Seal | None = None
+    session: Session,
+    asked: Catalog,
+    *,
+    actor: str = "operator",
+    seal: Seal | None = None,
+    at: datetime | None = None,
 ) -> tuple[Plan, list[IssuedKey]]:
     """Make the stored catalog as asked for, in the session's transaction; returns what changed and keys just issued.
 
     What the catalog does not mention stays. Existing subscriptions keep their plan version, new ones pin the latest.
-    seal: keeps the secrets of new webhook sources, which are among the keys. Raises CatalogRefused; then nothing was written.
+    seal: keeps the secrets of new webhook sources, which are among the keys. at: None is now. Raises CatalogRefused; then nothing was written.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": lock_id("aforo:apply")})
     lock_catalog(session, asked.tenant.id)
     lock_tax_rates(session, asked.tenant.id)
-    plan = plan_changes(session, asked)
+    plan = plan_changes(session, asked, at)
     try:
         _save_catalog(session, plan)
         issued = _save_customers(session, plan, actor, seal)
@@ -188,11 +193,14 @@ def _save_customers(session: Session, plan: Plan, actor: str, seal: Seal | None)
     save_accessors(session, tenant_id, plan.saved("app", asked.apps))
     save_accessors(session, tenant_id, plan.saved("agent", asked.agents))
     start_subscriptions(session, asked, plan.of("subscription", CREATE), actor=actor)
-    change_ends(session, asked, plan.of("subscription", CHANGE))
-    sources = plan.of("webhookSource", CREATE)
-    issued = add_sources(session, tenant_id, [asked.sources[key] for key in sources], seal)
-    changed = plan.of("webhookSource", CHANGE)
-    change_sources(session, tenant_id, [asked.sources[key] for key in changed])
+    change_agreed(session, asked, plan.of("subscription", CHANGE))
+    places = {key: f"webhookSources[{place}]" for place, key in enumerate(asked.sources)}
+    new, changed = (
+        {places[key]: asked.sources[key] for key in plan.of("webhookSource", action)}
+        for action in (CREATE, CHANGE)
+    )
+    issued = add_sources(session, tenant_id, new, seal)
+    change_sources(session, tenant_id, changed)
     keys = ApiKeys(session, tenant_id)
     issued += [keys.issue(asked.keys[name]) for name in plan.of("key", CREATE)]
     keys.change(asked.keys[name] for name in plan.of("key", CHANGE))

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from domain.quantity import plain
+from domain.spelling import on_the_wire
 from storage.pages import page, table
 
 _LINE = (
@@ -81,12 +82,7 @@ def _totals(settled: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row in the wire's words."""
-    return {_camel(name): _text(value) for name, value in row.items()}
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
+    return {on_the_wire(name): _text(value) for name, value in row.items()}
 
 
 def _text(value: Any) -> Any:

@@ -17,6 +17,7 @@ import polars as pl
 from sqlalchemy.orm import Session
 
 from domain.errors import Conflict
+from domain.invoice_life import PERIOD
 from storage.event_macs import NO_KEYS, EventKeys
 from storage.evidence_key import signature_of
 from storage.evidence_verify import event_hash
@@ -119,7 +120,7 @@ def _hash_of(
         [{"tenant_id": row.tenant_id, "invoice_id": row.id, "line_id": line["line_id"]} for line in lines],
         schema={"tenant_id": pl.String, "invoice_id": pl.String, "line_id": pl.String},
     )
-    if row.kind == "PERIOD":
+    if row.kind == PERIOD:
         paid = taken["routed_lines"].select("tenant_id", "line_id", "wallet_payments")
         routed = routed.join(paid, on=["tenant_id", "line_id"], how="left", maintain_order="left")
     made = input_hashes(

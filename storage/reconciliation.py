@@ -10,8 +10,8 @@ from redis import Redis
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from domain.invoice_life import DRAFT, NOT_BY_A_RUN, PERIOD
 from storage.lake import Lake, Scope
-from storage.repositories.billed import NOT_BY_A_RUN
 from storage.repositories.rights import tenant_rights
 from storage.snapshot import counters_of, periods_of
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
@@ -107,7 +107,7 @@ def _lines_and_rated_lines(session: Session, lake: Lake, scope: Scope) -> Agreem
     query = (
         select(line.line_id, line.amount, line.tenant_id)
         .join(invoice, (line.tenant_id == invoice.tenant_id) & (line.invoice_id == invoice.id))
-        .where(invoice.month == scope.month, invoice.status == "DRAFT", invoice.kind == "PERIOD")
+        .where(invoice.month == scope.month, invoice.status == DRAFT, invoice.kind == PERIOD)
     )
     drafts = session.execute(query).tuples().all()
     rated = dict(lake.scan("rated_lines", scope).select("line_id", "amount").collect().iter_rows())

@@ -24,6 +24,8 @@ from sqlalchemy.orm import Session
 from domain.errors import TransientFailure
 from storage import hot_state
 from storage.database import make_engine, session_scope
+from storage.edge_acts import record_edge_acts
+from storage.limits_publishing import publish_killed, publish_limits, publish_margins
 from storage.regions import Region, other_regions
 from storage.repositories.keys import ApiKeys
 from storage.repositories.rights import customers_of_offerings
@@ -32,7 +34,7 @@ from storage.tables.keys import RightsOutboxRow
 
 log = logging.getLogger(__name__)
 CHANNEL = "aforo_rights"
-SMALL = ("UNITS", "CUSTOMER", "ACCESSOR", "KEY", "SOURCE")
+SMALL = ("UNITS", "CUSTOMER", "ACCESSOR", "KEY", "SOURCE", "LIMITS", "MARGIN", "SESSION")
 LARGE = ("OFFERING", "TENANT")
 """What may touch a hundred thousand customers has its own publisher, so that nothing small waits behind it."""
 _AT_ONCE = 1000
@@ -88,6 +90,10 @@ class RightsFlow:
                     for region in others:
                         region.does(lambda found: rebuild_if_lost(engine, found))
                     rebuild_if_lost(engine, redis)
+                else:
+                    for region in others:
+                        region.does(lambda found: record_edge_acts(engine, found))
+                    record_edge_acts(engine, redis)
                 # What is committed from here on calls again; only a full batch means that more may be waiting.
                 while not self._stop.is_set() and publish_changes(engine, redis, kinds, others) >= _AT_ONCE:
                     pass
@@ -183,3 +189,9 @@ def _publish(engine: Engine, redis: Redis, tenant_id: str, changes: Collection[R
     publisher.customers(sorted(customers))
     if targets["SOURCE"]:
         publisher.sources(targets["SOURCE"])
+    if targets["LIMITS"]:
+        publish_limits(engine, redis, tenant_id)
+    if targets["MARGIN"]:
+        publish_margins(engine, redis, tenant_id, targets["MARGIN"])
+    if targets["SESSION"]:
+        publish_killed(engine, redis, tenant_id, publisher.as_of)

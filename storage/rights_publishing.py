@@ -24,6 +24,7 @@ from domain.webhook_source import WebhookSource
 from storage import hot_state, webhook_calls
 from storage.database import session_scope
 from storage.hot_state import Overtaken, Patch
+from storage.limits_publishing import publish_held_back
 from storage.repositories.keys import ApiKeys
 from storage.repositories.rights import customer_rights, live_customers, tenant_rights, unit_records
 from storage.tables.keys import ApiKeyRow
@@ -42,7 +43,7 @@ class Publisher:
         self._database = database
         self._redis = redis
         self._tenant_id = tenant_id
-        self._as_of = as_of
+        self.as_of = as_of
 
     def everything(self, *, announce: bool = True) -> TenantRights:
         """All of the tenant; what is not there any more is gone. Raises its version even if nothing changed.
@@ -60,6 +61,7 @@ class Publisher:
         self.keys(list(keys))
         self._forget_keys(keys.values())
         self.sources()
+        publish_held_back(self._database, self._redis, self._tenant_id, self.as_of)
         if announce:
             hot_state.announce_published(self._redis, [self._tenant_id])
         with session_scope(self._database) as session:
@@ -77,7 +79,7 @@ class Publisher:
 
             def read(session: Session, batch: Sequence[str] = batch) -> Patch:
                 nonlocal rights
-                rights = customer_rights(session, self._tenant_id, batch, self._as_of)
+                rights = customer_rights(session, self._tenant_id, batch, self.as_of)
                 return Patch(customers={customer: rights.get(customer) for customer in batch})
 
             self._patch(read)
@@ -110,7 +112,7 @@ class Publisher:
 
     def _keys(self, session: Session, key_ids: Collection[str], found: dict[str, str]) -> Patch:
         keys = ApiKeys(session, self._tenant_id)
-        hashes, live = keys.hashes(key_ids), keys.live(self._as_of, key_ids)
+        hashes, live = keys.hashes(key_ids), keys.live(self.as_of, key_ids)
         found.update(hashes)
         self._block_tokens(key_ids, {record.key_id for record in live.values()})
         return Patch(keys={sha: live.get(sha) for sha in hashes.values()})
@@ -136,7 +138,7 @@ class Publisher:
 
     def _recent_keys(self, session: Session) -> dict[str, str]:
         """The hash of each key that opens something, or did when the tokens were made that may still be in use."""
-        recent = or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > self._as_of - timedelta(hours=1))
+        recent = or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > self.as_of - timedelta(hours=1))
         query = select(ApiKeyRow.id, ApiKeyRow.secret_sha256).where(
             ApiKeyRow.tenant_id == self._tenant_id, recent
         )
@@ -161,12 +163,13 @@ class Publisher:
     def _from_nothing(self, announce: bool) -> TenantRights:
         """In one piece: half of a tenant's rights would be read as the other half having none."""
         with session_scope(self._database) as session:
-            rights = tenant_rights(session, self._tenant_id, self._as_of)
+            rights = tenant_rights(session, self._tenant_id, self.as_of)
         try:
             hot_state.publish(self._redis, rights, announce=announce, since=0)
         except Overtaken:
             return self.everything(announce=announce)
         self.sources()
+        publish_held_back(self._database, self._redis, self._tenant_id, self.as_of)
         return rights
 
 

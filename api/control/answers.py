@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from domain.spelling import on_the_wire
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -24,12 +26,7 @@ def success(data: Any, meta: dict[str, Any] | None = None) -> dict[str, Any]:
 
 def camel(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields as JSON: camelCase names, decimals as exact text, instants as RFC 3339."""
-    return {_name(name): _value(value) for name, value in fields.items()}
-
-
-def _name(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
+    return {on_the_wire(name): _value(value) for name, value in fields.items()}
 
 
 def _value(value: Any) -> Any:

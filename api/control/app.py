@@ -25,6 +25,7 @@ from api.control.events.routes import event_routes
 from api.control.health import health_routes
 from api.control.invoices.preview import preview_routes
 from api.control.invoices.routes import invoice_routes
+from api.control.limits.routes import margin_level_routes, request_limit_routes, session_routes
 from api.control.metrics.routes import metric_routes
 from api.control.monitoring import metrics_routes
 from api.control.oauth.routes import oauth_routes
@@ -83,6 +84,9 @@ ROUTES: tuple[Callable[[Door], APIRouter], ...] = (
     provisioning_routes,
     customer_routes,
     team_routes,
+    request_limit_routes,
+    margin_level_routes,
+    session_routes,
     app_routes,
     agent_routes,
     organization_routes,

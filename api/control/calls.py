@@ -156,11 +156,17 @@ class Call:
         with self._transaction() as tx:
             return work(tx)
 
-    def listing(self, work: Callable[[Tx, PageQuery], Page]) -> Response:
-        """A page of a list."""
+    def listing(
+        self, work: Callable[[Tx, PageQuery], Any], shown: Callable[[Any], Any] | None = None
+    ) -> Response:
+        """A page of a list. work: finds it; with `shown`, which makes an item of a row, it finds rows, how many there are in all, and
+        the next page's cursor, as `keyset` does."""
         query = page_query(self.request.query_params)
         with self._transaction() as tx:
             page = work(tx, query)
+            if shown is not None:
+                rows, total, following = page
+                page = Page([shown(row) for row in rows], total, following)
         return _json(shown_page(page, query), 200)
 
     def write(self, work: Callable[[Tx], Any], *, status: int = 200, envelope: bool = True) -> Response:

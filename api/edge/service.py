@@ -158,6 +158,7 @@ class EdgeService:
         mine = own.get(door, self.settings.limits.get(door))
         if key.customer_id is not None:
             mine = _of_plans(_subscriptions(key, view), own, door, mine)
+        mine = own.get(f"key/{key.key_id}/{door}", mine)
         found = [] if mine is None else [(f"{tag}:key:{key.key_id}:{door}", mine)]
         of_all = own.get(f"tenant/{door}")
         return found if of_all is None else [*found, (f"{tag}:tenant:{door}", of_all)]

@@ -11,6 +11,7 @@ from domain.access import METER
 from domain.instant import SECOND, iso
 from domain.usage import LONGEST_TEXT
 from storage import access_state
+from storage.access_state import KilledAtEdge
 
 _SHOWN = 1_000
 
@@ -32,5 +33,6 @@ def add_session_routes(app: FastAPI, service: EdgeService) -> None:
         key = require_whole_tenant(await authenticate(service, request, METER))
         if len(sessionId) > LONGEST_TEXT:
             raise wrong("sessionId", f"has more than {LONGEST_TEXT} characters")
-        await access_state.kill_session(service.redis, key.tenant_id, sessionId, service.stamp() // SECOND)
+        act = KilledAtEdge(key.tenant_id, sessionId, key.key_id, service.stamp() // SECOND)
+        await access_state.kill_session(service.redis, act)
         return Response(status_code=204)

@@ -101,28 +101,18 @@ def listing(
 ) -> None:
     """List credit notes, the oldest first."""
     from rich.table import Table
-    from sqlalchemy import select
 
     from domain.credit_note import STATUSES
     from stack.settings import connected
     from storage.database import session_scope
-    from storage.repositories.invoice_states import locate
-    from storage.tables.receivables import CreditNoteRow
+    from storage.services.credit_notes import find_credit_notes
 
     if status is not None and status.upper() not in STATUSES:
         raise typer.BadParameter(f"{status!r} is not one of {', '.join(STATUSES)}", param_hint="--status")
-    query = select(CreditNoteRow).order_by(CreditNoteRow.created_at, CreditNoteRow.id)
+    wanted = None if status is None else status.upper()
     with session_scope(connected().database_url) as session:
-        if invoice is not None:
-            found = locate(session, invoice, tenant)
-            query = query.where(
-                CreditNoteRow.tenant_id == found.tenant_id, CreditNoteRow.invoice_id == found.id
-            )
-        if tenant is not None:
-            query = query.where(CreditNoteRow.tenant_id == tenant)
-        if status is not None:
-            query = query.where(CreditNoteRow.status == status.upper())
-        rows = [_told(row) for row in session.scalars(query)]
+        found = find_credit_notes(session, tenant=tenant, invoice=invoice, status=wanted)
+        rows = [_told(row) for row in found]
     if as_json:
         emit(rows)
         return
@@ -146,42 +136,23 @@ def _move(note: str, tenant: str | None, as_json: bool, step: Callable[[CreditNo
 
 
 def _credited(url: str, adjustment: str, tenant: str | None) -> tuple[str, str]:
-    from sqlalchemy import select
-
     from storage.database import session_scope
-    from storage.services.credited_adjustments import AdjustmentNotFound, CreditedAdjustments
-    from storage.tables.corrections import AdjustmentRow
+    from storage.services.credited_adjustments import CreditedAdjustments, owner_of_adjustment
     from storage.tenancy import tenant_tx
 
-    query = select(AdjustmentRow.tenant_id).where(AdjustmentRow.id == adjustment)
     with session_scope(url) as session:
-        owners = [each for each in session.scalars(query) if tenant in (None, each)]
-    if not owners:
-        raise AdjustmentNotFound(adjustment)
-    with tenant_tx(url, owners[0]) as tx:
-        return owners[0], CreditedAdjustments(tx).credit(adjustment).id
+        owner = owner_of_adjustment(session, adjustment, tenant)
+    with tenant_tx(url, owner) as tx:
+        return owner, CreditedAdjustments(tx).credit(adjustment).id
 
 
 def _located(url: str, note: str, tenant: str | None) -> tuple[str, str]:
     """(tenant, id) of the credit note a person means; a number may exist in several tenants."""
-    from sqlalchemy import or_, select
-
     from storage.database import session_scope
-    from storage.services.credit_notes import CreditNoteNotFound
-    from storage.tables.receivables import CreditNoteRow
+    from storage.services.credit_notes import locate_credit_note
 
-    row = CreditNoteRow
-    query = select(row.tenant_id, row.id).where(or_(row.id == note, row.number == note))
     with session_scope(url) as session:
-        found = [(each.tenant_id, each.id) for each in session.execute(query) if tenant in (None, each[0])]
-    if not found:
-        raise CreditNoteNotFound(note)
-    if len(found) > 1:
-        raise typer.BadParameter(
-            f"{note!r} exists in tenants {', '.join(sorted(owner for owner, _ in found))}; say which",
-            param_hint="--tenant",
-        )
-    return found[0]
+        return locate_credit_note(session, note, tenant)
 
 
 def _show(url: str, which: tuple[str, str], as_json: bool) -> None:

@@ -12,11 +12,12 @@ from sqlalchemy import Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from domain.errors import TransientFailure
+from domain.invoice_life import DRAFT, NOT_BY_A_RUN, VOID
 from domain.money import currency_exponent
 from domain.terms import terms_of_month
 from storage.lake import Scope
 from storage.repositories.agreed import Agreed
-from storage.repositories.billed import NOT_BY_A_RUN
+from storage.repositories.among import among
 from storage.repositories.contracts import contracts
 from storage.tables.corrections import AdjustmentBillRow, AdjustmentRow
 from storage.tables.invoices import InvoiceRow
@@ -67,12 +68,12 @@ def _open(
 ) -> list[tuple[AdjustmentRow, Decimal]]:
     query = select(AdjustmentRow).where(AdjustmentRow.tenant_id == tenant_id, AdjustmentRow.month < month)
     if customers:
-        query = query.where(AdjustmentRow.customer_id.in_(customers))
+        query = query.where(among(AdjustmentRow.customer_id, customers))
     rows = session.scalars(query.order_by(AdjustmentRow.created_at, AdjustmentRow.id)).all()
     if not rows:
         return []
-    bills = _bills(session, tenant_id)
-    issued = _issued(session, tenant_id, month)
+    bills = _bills(session, tenant_id, [row.id for row in rows])
+    issued = _issued(session, tenant_id, month, {row.customer_id for row in rows})
     found = []
     for row in rows:
         of_row = bills.get(row.id, {})
@@ -85,13 +86,17 @@ def _open(
     return found
 
 
-def _bills(session: Session, tenant_id: str) -> dict[str, dict[str, Decimal]]:
-    """By adjustment and month: how much of it stands on invoices that are not void."""
+def _bills(session: Session, tenant_id: str, adjustments: Collection[str]) -> dict[str, dict[str, Decimal]]:
+    """By these adjustments and month: how much of it stands on invoices that are not void."""
     bill = AdjustmentBillRow
     query = (
         select(bill.adjustment_id, bill.month, func.sum(bill.amount))
         .join(InvoiceRow, _OF_INVOICE)
-        .where(bill.tenant_id == tenant_id, InvoiceRow.status != "VOID")
+        .where(
+            bill.tenant_id == tenant_id,
+            among(bill.adjustment_id, adjustments),
+            InvoiceRow.status != VOID,
+        )
         .group_by(bill.adjustment_id, bill.month)
     )
     found: dict[str, dict[str, Decimal]] = {}
@@ -100,12 +105,13 @@ def _bills(session: Session, tenant_id: str) -> dict[str, dict[str, Decimal]]:
     return found
 
 
-def _issued(session: Session, tenant_id: str, month: str) -> set[tuple[str, str]]:
-    """(customer, currency) of the month's invoices that no run changes any more."""
+def _issued(session: Session, tenant_id: str, month: str, customers: Collection[str]) -> set[tuple[str, str]]:
+    """(customer, currency) of these customers' invoices of the month that no run changes any more."""
     query = select(InvoiceRow.customer_id, InvoiceRow.currency).where(
         InvoiceRow.tenant_id == tenant_id,
         InvoiceRow.month == month,
-        InvoiceRow.status != "DRAFT",
+        among(InvoiceRow.customer_id, customers),
+        InvoiceRow.status != DRAFT,
         InvoiceRow.withdrawn.is_(False),
         InvoiceRow.kind.not_in(NOT_BY_A_RUN),
     )
@@ -192,12 +198,12 @@ def record_bills(session: Session, scope: Scope, lines: pl.DataFrame) -> None:
                 )
             )
     session.flush()
-    _restate(session, rows)
+    restate(session, rows)
 
 
 def _drafts(session: Session, invoices: list[str]) -> set[tuple[str, str]]:
     query = select(InvoiceRow.tenant_id, InvoiceRow.id).where(
-        InvoiceRow.id.in_(invoices), InvoiceRow.status == "DRAFT"
+        InvoiceRow.id.in_(invoices), InvoiceRow.status == DRAFT
     )
     return set(session.execute(query).tuples())
 
@@ -205,7 +211,7 @@ def _drafts(session: Session, invoices: list[str]) -> set[tuple[str, str]]:
 def _forget(session: Session, scope: Scope) -> None:
     """What earlier runs noted of the scope's drafts, and of those a rerun has withdrawn."""
     changeable = select(InvoiceRow.tenant_id, InvoiceRow.id).where(
-        InvoiceRow.month == scope.month, or_(InvoiceRow.status == "DRAFT", InvoiceRow.withdrawn)
+        InvoiceRow.month == scope.month, or_(InvoiceRow.status == DRAFT, InvoiceRow.withdrawn)
     )
     if scope.tenants:
         changeable = changeable.where(InvoiceRow.tenant_id.in_(scope.tenants))
@@ -216,7 +222,7 @@ def _forget(session: Session, scope: Scope) -> None:
     on = and_(bill.tenant_id == mine.c.tenant_id, bill.invoice_id == mine.c.id)
     session.execute(delete(bill).where(on).execution_options(synchronize_session=False))
     touched = _within(select(AdjustmentRow).where(AdjustmentRow.status == "BILLED"), scope)
-    _restate(session, session.scalars(touched.with_for_update()).all())
+    restate(session, session.scalars(touched.with_for_update()).all())
 
 
 def _within(query: Select[Any], scope: Scope) -> Select[Any]:
@@ -227,9 +233,17 @@ def _within(query: Select[Any], scope: Scope) -> Select[Any]:
     return query
 
 
-def _restate(session: Session, rows: Sequence[AdjustmentRow]) -> None:
+def carried(session: Session, row: AdjustmentRow) -> Decimal:
+    """How much of an adjustment invoices carry."""
+    return sum(_bills(session, row.tenant_id, [row.id]).get(row.id, {}).values(), Decimal(0))
+
+
+def restate(session: Session, rows: Sequence[AdjustmentRow]) -> None:
     """BILLED where invoices carry all of it. More than all of it: two months' runs took it at once, and this one gives way."""
-    bills = {tenant: _bills(session, tenant) for tenant in {row.tenant_id for row in rows}}
+    of_tenant: dict[str, list[str]] = {}
+    for row in rows:
+        of_tenant.setdefault(row.tenant_id, []).append(row.id)
+    bills = {tenant: _bills(session, tenant, ids) for tenant, ids in of_tenant.items()}
     for row in rows:
         carried = sum(bills[row.tenant_id].get(row.id, {}).values(), Decimal(0))
         if abs(carried) > abs(row.amount):

@@ -3,10 +3,11 @@ Keep out: prices (domain.terms), what the stages make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from domain.catalog.customers import Customer, TaxStatus
 from domain.catalog.details import Address
 from domain.commitment import Committed
 from domain.coupon import Discount
-from domain.exchange import LIVE_RATE, no_rate
+from domain.exchange import LIVE_RATE, FxTable, no_rate
 from domain.money import currency_exponent
 from domain.period import zone
 from domain.tax import TaxEngine, TaxQuestion, TaxTable
@@ -33,19 +34,31 @@ _PLACES = 12
 
 
 class Agreed:
-    """One tenant's, read once. tax_engine: None is the built-in one over the tenant's own rates."""
+    """One tenant's, read once; of its customers only these (None: of all). tax_engine: None is the built-in one over the tenant's
+    own rates."""
 
-    def __init__(self, session: Session, tenant_id: str, tax_engine: TaxEngine | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        tenant_id: str,
+        customers: Collection[str] | None = None,
+        tax_engine: TaxEngine | None = None,
+    ) -> None:
+        self._session = session
         self.tenant_id = tenant_id
-        self._coupons = CouponRepository(session, tenant_id).attached()
-        self._customers = Customers(session, tenant_id).all()
+        self._coupons = CouponRepository(session, tenant_id).attached(customers)
+        self._customers = Customers(session, tenant_id).all(customers)
         self._taxes = tax_engine or TaxTable(TaxRates(session, tenant_id).all().values())
         self._issuers = BillingEntities(session, tenant_id).all()
-        self._rates = fx_table(session, tenant_id)
         self._bills = EarlierBills(session, tenant_id)
         strategies = select(OfferingRow.id, OfferingRow.fx_strategy).where(OfferingRow.tenant_id == tenant_id)
         self._strategies = dict(session.execute(strategies).tuples().all())
         self._answers: dict[TaxQuestion, str | None] = {}
+
+    @cached_property
+    def _rates(self) -> FxTable:
+        """Most customers pay in the currency of their plan."""
+        return fx_table(self._session, self.tenant_id)
 
     def completed(self, contract: Contract, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """The contract's rows of BILLING_TERMS with all of it."""
@@ -100,7 +113,7 @@ class Agreed:
         agreed = Committed.from_text(row["commitment"])
         if not agreed.earlier:
             return {}
-        billed = self._bills.of(row["subscription_id"], agreed.earlier)
+        billed = self._bills.of(row["customer_id"], row["subscription_id"], agreed.earlier)
         missing = [start for start in agreed.earlier if start not in billed]
         spent = sum((charged for charged, _ in billed.values()), Decimal(0))
         drawn = sum((taken for _, taken in billed.values()), Decimal(0))

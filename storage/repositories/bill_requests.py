@@ -88,18 +88,14 @@ class BillRequests:
         self,
         month: str,
         *,
-        customers: Sequence[str] = (),
         target: Target = EVERYBODY,
         environment: str = LIVE,
         auto_finalize: bool = False,
         notes: str | None = None,
         idempotency_key: str | None = None,
     ) -> BillRequestRow:
-        """A request to bill the month; the same idempotency key gives the same request. customers: short for a target of these.
-        Raises NotAMonth."""
+        """A request to bill the month; the same idempotency key gives the same request. Raises NotAMonth."""
         parse_month(month)
-        if customers:
-            target = Target("CUSTOMER", customers, customers)
         if idempotency_key is not None:
             same = (
                 BillRequestRow.tenant_id == self._tenant_id,

@@ -8,14 +8,13 @@ import polars as pl
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from domain.invoice_life import NOT_BY_A_RUN, VOID
 from storage.lake import Scope
 from storage.tables.corrections import AdjustmentRow
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from transforms.compare import BILLED
 
 _OF_INVOICE = ("customer_id", "number", "status")
-NOT_BY_A_RUN = ("ONE_OFF", "THRESHOLD")
-"""Kinds of invoices that no run of a month makes, so that none comes to them again."""
 
 
 def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.DataFrame:
@@ -34,7 +33,7 @@ def billed_lines(session: Session, scope: Scope, *, drafts: bool = True) -> pl.D
     query = (
         select(*columns, func.coalesce(adjusted, 0).label("adjusted"))
         .join(invoice, (invoice.tenant_id == line.tenant_id) & (invoice.id == line.invoice_id))
-        .where(invoice.month == scope.month, invoice.status != "VOID", invoice.kind.not_in(NOT_BY_A_RUN))
+        .where(invoice.month == scope.month, invoice.status != VOID, invoice.kind.not_in(NOT_BY_A_RUN))
     )
     if not drafts:
         query = query.where(invoice.status != "DRAFT")
@@ -51,7 +50,7 @@ def voided_invoices(session: Session, scope: Scope) -> list[tuple[str, str]]:
     invoice = InvoiceRow
     query = select(invoice.tenant_id, invoice.id).where(
         invoice.month == scope.month,
-        invoice.status == "VOID",
+        invoice.status == VOID,
         invoice.withdrawn.is_(False),
         invoice.kind.not_in(NOT_BY_A_RUN),
     )

@@ -7,6 +7,7 @@ offering was agreed; versions and phases are never changed, so that this stays w
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -14,16 +15,20 @@ from sqlalchemy.orm import Session
 
 from domain.bundles import bundled
 from domain.terms import PlanTerms, plan_terms, unbillable_terms
+from storage.repositories.among import among
 from storage.tables.catalog import OfferingRow, RatePlanVersionRow
 from storage.tables.subscriptions import SubscriptionPhaseRow
 
 
 class Bundles:
-    """One tenant's bundles, read once; nothing is read where there are none."""
+    """One tenant's bundles, read once; nothing is read where there are none. subscriptions: those it will be asked about; None: any."""
 
-    def __init__(self, session: Session, tenant_id: str) -> None:
+    def __init__(
+        self, session: Session, tenant_id: str, subscriptions: Collection[str] | None = None
+    ) -> None:
         self._session = session
         self._tenant_id = tenant_id
+        self._subscriptions = subscriptions
         offering = OfferingRow
         sold = select(offering.id, offering.further_plans).where(
             offering.tenant_id == tenant_id, offering.further_plans != []
@@ -83,6 +88,8 @@ class Bundles:
         query = select(*key, func.min(row.recorded_at)).where(
             row.tenant_id == self._tenant_id, row.offering_id.in_(list(self._further))
         )
+        if self._subscriptions is not None:
+            query = query.where(among(row.subscription_id, self._subscriptions))
         return {
             (one, other, number): at for one, other, number, at in self._session.execute(query.group_by(*key))
         }

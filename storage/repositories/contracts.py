@@ -91,7 +91,8 @@ class _Making:
             for offering, mode, agreed in offerings
             if mode == "PREPAID"
         }
-        self._bundles = Bundles(session, tenant_id)
+        mine = None if histories is None else [row.id for row, _ in histories]
+        self._bundles = Bundles(session, tenant_id, mine)
 
     def of_stretches(self, row: SubscriptionRow, found: list[Stretch]) -> Iterator[Contract]:
         for place, stretch in enumerate(found):

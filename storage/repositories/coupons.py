@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from domain.coupon import Coupon, Discount
 from domain.money import unpadded
+from storage.repositories.among import among
 from storage.tables.catalog import OfferingRow
 from storage.tables.money import CouponOfferingRow, CouponRedemptionRow, CouponRow
+from storage.tables.subscriptions import SubscriptionRow
 
 
 class CouponRepository:
@@ -118,13 +120,15 @@ class CouponRepository:
         )
         return self._session.scalar(query.limit(1)) is not None
 
-    def attached(
-        self, subscription_ids: Collection[str] | None = None
-    ) -> dict[str, list[CouponRedemptionRow]]:
-        """The redemptions of each subscription (None: of all that have any), in order of attachment."""
+    def attached(self, customers: Collection[str] | None = None) -> dict[str, list[CouponRedemptionRow]]:
+        """The redemptions of each subscription of the customers (None: of all), in order of attachment."""
         query = select(CouponRedemptionRow).where(CouponRedemptionRow.tenant_id == self._tenant_id)
-        if subscription_ids is not None:
-            query = query.where(CouponRedemptionRow.subscription_id.in_(subscription_ids))
+        if customers is not None:
+            subscription = SubscriptionRow
+            theirs = select(subscription.id).where(
+                subscription.tenant_id == self._tenant_id, among(subscription.customer_id, customers)
+            )
+            query = query.where(CouponRedemptionRow.subscription_id.in_(theirs))
         found: dict[str, list[CouponRedemptionRow]] = {}
         for row in self._session.scalars(query.order_by(CouponRedemptionRow.seq)):
             found.setdefault(row.subscription_id, []).append(row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from domain.catalog.customers import Customer, read_details, written_customer
+from storage.repositories.among import among
 from storage.tables.customers import CustomerRow
 
 DETAILS = ("taxStatus", "address", "metadata", "paymentDueDays")
@@ -56,9 +57,11 @@ class Customers:
         self._session = session
         self._tenant_id = tenant_id
 
-    def all(self) -> dict[str, Customer]:
-        """Every customer by id, archived ones too: their past usage is still billed."""
+    def all(self, only: Collection[str] | None = None) -> dict[str, Customer]:
+        """Every customer (or only these) by id, archived ones too: their past usage is still billed."""
         query = select(CustomerRow).where(CustomerRow.tenant_id == self._tenant_id).order_by(CustomerRow.id)
+        if only is not None:
+            query = query.where(among(CustomerRow.id, only))
         return {row.id: customer_of(row) for row in self._session.scalars(query)}
 
     def get(self, customer_id: str) -> CustomerRow | None:

@@ -12,6 +12,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from domain.commitment import DRAW, OVERAGE, PREPAYMENT
+from domain.invoice_life import THRESHOLD, VOID
 from storage.tables.corrections import AdjustmentRow
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 
@@ -27,27 +28,31 @@ class EarlierBills:
         self._tenant_id = tenant_id
         self._known: dict[str, dict[datetime, Spent]] = {}
 
-    def of(self, subscription_id: str, periods: Iterable[datetime]) -> dict[datetime, Spent]:
-        """(charged, drawn) of those of the periods, given by their start, that are billed."""
+    def of(
+        self, customer_id: str, subscription_id: str, periods: Iterable[datetime]
+    ) -> dict[datetime, Spent]:
+        """(charged, drawn) of those of the customer's subscription's periods, given by their start, that are billed."""
         if subscription_id not in self._known:
-            self._known[subscription_id] = self._read(subscription_id)
+            self._known[subscription_id] = self._read(customer_id, subscription_id)
         known = self._known[subscription_id]
         return {start: known[start] for start in periods if start in known}
 
-    def _read(self, subscription_id: str) -> dict[datetime, Spent]:
+    def _read(self, customer_id: str, subscription_id: str) -> dict[datetime, Spent]:
         """What prepayments, draws and overage come to is not spent towards a commitment; a true-up is."""
         line = InvoiceLineRow
         query = (
             select(line.period_start, *_sums(line.model, line.amount + line.commit_adjustment))
             .join(InvoiceRow, (InvoiceRow.tenant_id == line.tenant_id) & (InvoiceRow.id == line.invoice_id))
             .where(
-                line.tenant_id == self._tenant_id,
+                # Lines are found by their invoices, and these by their customer.
+                InvoiceRow.tenant_id == self._tenant_id,
+                InvoiceRow.customer_id == customer_id,
                 line.subscription_id == subscription_id,
                 line.period_start.is_not(None),
                 # What interim invoices billed is in what the period came to as a whole.
                 line.line_type.not_in(("ADJUSTMENT", "CREDIT")),
-                InvoiceRow.kind != "THRESHOLD",
-                InvoiceRow.status != "VOID",
+                InvoiceRow.kind != THRESHOLD,
+                InvoiceRow.status != VOID,
             )
             .group_by(line.period_start)
         )
@@ -56,13 +61,15 @@ class EarlierBills:
             for start, spent, taken in self._session.execute(query).tuples()
             if start is not None
         }
-        for start, spent, taken in self._adjusted(subscription_id):
+        for start, spent, taken in self._adjusted(customer_id, subscription_id):
             before = found.get(start)
             if before is not None:
                 found[start] = (before[0] + spent, before[1] + taken)
         return found
 
-    def _adjusted(self, subscription_id: str) -> Iterable[tuple[datetime, Decimal, Decimal]]:
+    def _adjusted(
+        self, customer_id: str, subscription_id: str
+    ) -> Iterable[tuple[datetime, Decimal, Decimal]]:
         """What was put right since, whether an invoice carries it yet or not: a month billed again comes to the same."""
         row, line = AdjustmentRow, InvoiceLineRow
         model = (
@@ -73,7 +80,11 @@ class EarlierBills:
         )
         query = (
             select(row.period_start, *_sums(model, row.amount))
-            .where(row.tenant_id == self._tenant_id, row.subscription_id == subscription_id)
+            .where(
+                row.tenant_id == self._tenant_id,
+                row.customer_id == customer_id,
+                row.subscription_id == subscription_id,
+            )
             .group_by(row.period_start)
         )
         rows = self._session.execute(query).tuples()

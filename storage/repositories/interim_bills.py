@@ -14,26 +14,30 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.errors import Conflict
+from domain.invoice_life import DRAFT, REISSUE, VOID
 from storage.repositories.among import among
 from storage.repositories.invoice_content import structs_of
 from storage.tables.corrections import InterimBillRow
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from transforms.interim_lines import LINE_TYPE, given_back
 
-THRESHOLD = "THRESHOLD"
 _Bill = tuple[InterimBillRow, InvoiceRow]
 
 
 class InterimNotDeducted(Conflict):
-    """A draft does not give back what the interim invoices of its period billed, or gives back what none billed."""
+    """A draft does not give back what the interim invoices of its period billed, or gives back what none billed. A void invoice
+    made anew cannot be billed again."""
 
     code = "INTERIM_NOT_DEDUCTED"
     exit_code = 3
 
-    def __init__(self, number: str, month: str) -> None:
-        super().__init__(
-            f"invoice {number}: interim invoices were cut or voided since it was made; bill {month} again, then issue it"
+    def __init__(self, number: str, month: str, *, is_reissue: bool = False) -> None:
+        what = (
+            "bill what is missing with a one-off invoice"
+            if is_reissue
+            else f"bill {month} again, then issue it"
         )
+        super().__init__(f"invoice {number}: interim invoices were cut or voided since it was made; {what}")
 
 
 class InterimDeducted(Conflict):
@@ -54,18 +58,21 @@ def line_ids(invoice_id: str) -> str:
 
 
 def standing(
-    session: Session, tenant_id: str, customers: Collection[str] | None = None
+    session: Session, tenant_id: str, customers: Collection[str] | None = None, *, lock: bool = False
 ) -> dict[tuple[str, datetime], list[_Bill]]:
-    """The interim invoices that are not void, by subscription and start of the period, in order."""
+    """The interim invoices that are not void, by subscription and start of the period, in order. lock: nobody voids one of them
+    until the transaction ends; what somebody else is voiding just now is waited for."""
     bill, invoice = InterimBillRow, InvoiceRow
     query = (
         select(bill, invoice)
         .join(invoice, (invoice.tenant_id == bill.tenant_id) & (invoice.id == bill.invoice_id))
-        .where(bill.tenant_id == tenant_id, invoice.status != "VOID")
+        .where(bill.tenant_id == tenant_id, invoice.status != VOID)
         .order_by(bill.subscription_id, bill.period_start, bill.number)
     )
     if customers is not None:
         query = query.where(among(invoice.customer_id, customers))
+    if lock:
+        query = query.with_for_update(read=True, of=invoice).execution_options(populate_existing=True)
     found: dict[tuple[str, datetime], list[_Bill]] = defaultdict(list)
     for row, of_row in session.execute(query).tuples():
         found[(row.subscription_id, row.period_start.astimezone(UTC))].append((row, of_row))
@@ -73,14 +80,17 @@ def standing(
 
 
 def interim_terms(
-    session: Session, tenant_id: str, of_month: Sequence[Mapping[str, Any]]
+    session: Session,
+    tenant_id: str,
+    of_month: Sequence[Mapping[str, Any]],
+    customers: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of BILLING_TERMS that give back what interim invoices billed of the periods due in the month: one for each of them and
-    way of being taxed. of_month: the tenant's other terms of the month."""
+    way of being taxed. of_month: the tenant's other terms of the month, of these customers (None: of all)."""
     usage = [row for row in of_month if row["due"] and row["kind"] == "USAGE"]
     if not usage:
         return []
-    bills = standing(session, tenant_id)
+    bills = standing(session, tenant_id, customers)
     templates: dict[tuple[str, datetime], Mapping[str, Any]] = {}
     for row in usage:
         templates.setdefault((row["subscription_id"], row["period_start"].astimezone(UTC)), row)
@@ -114,7 +124,7 @@ def require_deducted(session: Session, row: InvoiceRow) -> None:
         select(line.subscription_id, line.period_start).where(*mine, line.line_type == "USAGE_FEE").distinct()
     )
     periods = {(name, start.astimezone(UTC)) for name, start in session.execute(query) if start is not None}
-    bills = standing(session, row.tenant_id, [row.customer_id])
+    bills = standing(session, row.tenant_id, [row.customer_id], lock=True)
     due = {
         line_ids(invoice.id)
         for period in periods
@@ -123,11 +133,12 @@ def require_deducted(session: Session, row: InvoiceRow) -> None:
     }
     given = select(line.line_id).where(*mine, line.line_type == LINE_TYPE, line.line_id.startswith("int_"))
     if due != {each.rpartition("_")[0] for each in session.scalars(given)}:
-        raise InterimNotDeducted(row.number, row.month)
+        raise InterimNotDeducted(row.number, row.month, is_reissue=row.kind == REISSUE)
 
 
 def require_not_deducted(session: Session, row: InvoiceRow) -> None:
-    """See that no closing bill counts on an interim invoice that is about to become void. Raises InterimDeducted."""
+    """See that no closing bill counts on an interim invoice (locked) that is about to become void: none that is issued, nor the
+    draft of one made anew, which no run corrects. Raises InterimDeducted."""
     line, other = InvoiceLineRow, InvoiceRow
     query = (
         select(other.number)
@@ -135,7 +146,8 @@ def require_not_deducted(session: Session, row: InvoiceRow) -> None:
         .where(
             other.tenant_id == row.tenant_id,
             line.line_id.startswith(line_ids(row.id)),
-            other.status.not_in(("DRAFT", "VOID")),
+            other.status != VOID,
+            (other.status != DRAFT) | (other.kind == REISSUE),
         )
     )
     closing = session.scalars(query.limit(1)).one_or_none()

@@ -16,11 +16,24 @@ from sqlalchemy.orm import Session
 
 from domain.actor import Actor
 from domain.errors import Conflict, NotFound, PermanentFailure
-from domain.invoice_life import DRAFT, OPEN, OVERDUE, PAID, STATUSES, UNCOLLECTIBLE, UNPAID, VOID, due_date
+from domain.invoice_life import (
+    DRAFT,
+    OF_A_PERIOD,
+    OPEN,
+    OVERDUE,
+    PAID,
+    PERIOD,
+    STATUSES,
+    THRESHOLD,
+    UNCOLLECTIBLE,
+    UNPAID,
+    VOID,
+    due_date,
+)
 from domain.money import unpadded
 from domain.period import month_bounds
 from storage.repositories.audit import Audit
-from storage.repositories.interim_bills import THRESHOLD, require_deducted, require_not_deducted
+from storage.repositories.interim_bills import require_deducted, require_not_deducted
 from storage.repositories.invoice_appearance import appearance, due_days
 from storage.repositories.paging import PageQuery, keyset
 from storage.repositories.wallet_billing import give_back
@@ -223,7 +236,7 @@ class InvoiceStates:
         ends_at = usage_ends_at(self._session, row)
         if ends_at > now:
             raise InvoicePeriodNotEnded(row.number, ends_at)
-        if row.kind == "PERIOD":
+        if row.kind in OF_A_PERIOD:
             require_deducted(self._session, row)
         issuer = self._session.get_one(BillingEntityRow, (self._tenant_id, row.billing_entity))
         row.issued_on = now.astimezone(ZoneInfo(issuer.time_zone)).date()
@@ -345,7 +358,7 @@ class InvoiceStates:
 
 def usage_ends_at(session: Session, row: InvoiceRow) -> datetime:
     """When all that the invoice bills has happened. Fees may be billed in advance, usage only once it is over."""
-    if row.kind != "PERIOD":
+    if row.kind != PERIOD:
         return row.period_start
     line = InvoiceLineRow
     of_usage = line.tenant_id == row.tenant_id, line.invoice_id == row.id, line.line_type == "USAGE_FEE"

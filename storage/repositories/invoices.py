@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from domain.errors import PermanentFailure
+from domain.invoice_life import DRAFT, PERIOD
 from domain.invoice_number import invoice_number
 from storage.lake import Scope
 from storage.repositories.invoice_content import (
@@ -99,7 +100,7 @@ def settle(
     numbered = bills.with_columns(pl.DataFrame(outcomes, schema=_OUTCOME, orient="row"))
     _write(session, numbered.filter("written").drop("written", "differs"), invoiced)
     drafts = {
-        key: payments.get(key, {}) for key in numbered.filter(pl.col("status") == "DRAFT").select(_KEY).rows()
+        key: payments.get(key, {}) for key in numbered.filter(pl.col("status") == DRAFT).select(_KEY).rows()
     }
     pay(session, drafts)
     if scope is not None and scope.month:
@@ -169,7 +170,7 @@ def write_bill(session: Session, bill: pl.DataFrame, lines: pl.DataFrame, *, kin
     number = _locked_numbers(session, {sequence}).take(sequence)
     session.flush()
     content = pl.Series(content_hashes(bill.select(*SETTLEMENTS.schema), invoiced), dtype=pl.String)
-    said = {"number": pl.lit(number), "status": pl.lit("DRAFT"), "kind": pl.lit(kind)}
+    said = {"number": pl.lit(number), "status": pl.lit(DRAFT), "kind": pl.lit(kind)}
     _write(session, bill.with_columns(content_hash=content, **said), invoiced)
     return number
 
@@ -209,10 +210,10 @@ def _outcome(
 ) -> tuple[str, str, bool, bool]:
     """Number, status, whether an issued invoice would differ, and whether the bill is to be written."""
     if row is None:
-        return numbers.take(sequence), "DRAFT", False, True
+        return numbers.take(sequence), DRAFT, False, True
     same = row.content_hash == content and not row.withdrawn
-    if row.status == "DRAFT" or row.withdrawn:
-        return row.number, "DRAFT", False, not same or row.input_hash != made_from
+    if row.status == DRAFT or row.withdrawn:
+        return row.number, DRAFT, False, not same or row.input_hash != made_from
     return row.number, row.status, not same, False
 
 
@@ -264,7 +265,7 @@ def _delete_lines(session: Session, keys: list[tuple[str, str]]) -> None:
 def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> None:
     """Drafts of the scope that no run settles any more: void, empty, their number kept."""
     query = select(InvoiceRow).where(
-        InvoiceRow.month == scope.month, InvoiceRow.status == "DRAFT", InvoiceRow.kind == "PERIOD"
+        InvoiceRow.month == scope.month, InvoiceRow.status == DRAFT, InvoiceRow.kind == PERIOD
     )
     if scope.tenants:
         query = query.where(InvoiceRow.tenant_id.in_(scope.tenants))

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
+from domain.invoice_life import DRAFT, PERIOD
 from storage.lake import Scope
 from storage.repositories.invoice_content import LINE, STRUCTS, structs_of
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
@@ -23,7 +24,7 @@ def invoices_of(session: Session, scope: Scope) -> list[dict[str, Any]]:
         (InvoiceRow.id if name == "invoice_id" else getattr(InvoiceRow, name)).label(name)
         for name in INVOICES.schema
     ]
-    made_by_a_run = or_(InvoiceRow.kind == "PERIOD", InvoiceRow.status != "DRAFT")
+    made_by_a_run = or_(InvoiceRow.kind == PERIOD, InvoiceRow.status != DRAFT)
     query = (
         _within(select(*columns), scope)
         .where(made_by_a_run)
@@ -43,7 +44,7 @@ def issued_lines(session: Session, scope: Scope) -> list[dict[str, Any]]:
     )
     query = (
         _within(joined, scope)
-        .where(InvoiceRow.status != "DRAFT")
+        .where(InvoiceRow.status != DRAFT)
         .order_by(InvoiceLineRow.tenant_id, InvoiceLineRow.line_id)
     )
     return [

@@ -107,7 +107,7 @@ class Subscriptions:
         """The plan and version each subscription pins."""
         return {row.id: (row.plan_id, row.plan_version) for row in self.rows()}
 
-    def change_end(self, subscription: Subscription, time_zone: str) -> None:
+    def change_agreed(self, subscription: Subscription, time_zone: str) -> None:
         """Set when it ends, its threshold and its limits on usage; all else of a running subscription stays as agreed."""
         self._session.execute(
             update(SubscriptionRow)

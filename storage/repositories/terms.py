@@ -36,19 +36,21 @@ def frozen_terms(
     parse_month(month)
     known = session.scalars(select(TenantRow.id).order_by(TenantRow.id)).all()
     chosen = [tenant_id for tenant_id in known if not tenants or tenant_id in tenants]
+    some = customers or None
     rows: list[dict[str, Any]] = []
     for tenant_id in chosen:
-        agreed = Agreed(session, tenant_id, tax_engines.get(tenant_id) if tax_engines else None)
-        bonus = bonus_units(session, tenant_id)
+        engine = tax_engines.get(tenant_id) if tax_engines else None
+        agreed = Agreed(session, tenant_id, some, engine)
+        bonus = bonus_units(session, tenant_id, some)
         own = [
             row | _unbillable(row, bonus.get((row["customer_id"], row["unit"]), ()))
-            for contract in contracts(session, tenant_id, customers or None)
+            for contract in contracts(session, tenant_id, some)
             for row in agreed.completed(contract, terms_of_month(contract, month))
         ]
         rows += [
             *own,
-            *interim_terms(session, tenant_id, own),
-            *adjustment_terms(session, agreed, month, customers, own),
+            *interim_terms(session, tenant_id, own, some),
+            *adjustment_terms(session, agreed, month, some, own),
         ]
     return rows
 

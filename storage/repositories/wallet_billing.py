@@ -21,12 +21,12 @@ from sqlalchemy.orm import Session
 
 from domain.actor import SYSTEM
 from domain.errors import PermanentFailure, TransientFailure
+from domain.invoice_life import DRAFT, NOT_BY_A_RUN, VOID
 from domain.money import EXPONENTS
 from domain.period import month_bounds
 from domain.wallet import BREAKAGE, USAGE
 from domain.wallet_grants import ACCOUNT_OF, BONUS_UNITS, waterfall
 from storage.repositories.among import among
-from storage.repositories.billed import NOT_BY_A_RUN
 from storage.repositories.wallets import Entry, WalletRepository
 from storage.services.wallet_books import Books, fund
 from storage.tables.invoices import InvoiceRow
@@ -88,13 +88,17 @@ def frozen_balances(
     ]
 
 
-def bonus_units(session: Session, tenant_id: str) -> dict[tuple[str, str | None], list[Span]]:
-    """When (customer, unit) has, had or will have bonus units that were not taken back."""
+def bonus_units(
+    session: Session, tenant_id: str, customers: Collection[str] | None = None
+) -> dict[tuple[str, str | None], list[Span]]:
+    """When (customer, unit) has, had or will have bonus units that were not taken back. customers: None is all of them."""
     grant, wallet = WalletGrantRow, WalletRow
     same = (wallet.tenant_id == grant.tenant_id) & (wallet.id == grant.wallet_id)
     query = select(wallet.customer_id, grant.unit, grant.effective_at, grant.expires_at).join(wallet, same)
     found: dict[tuple[str, str | None], list[Span]] = defaultdict(list)
-    mine = grant.tenant_id == tenant_id, grant.kind == BONUS_UNITS, grant.revoked_at.is_(None)
+    mine = [grant.tenant_id == tenant_id, grant.kind == BONUS_UNITS, grant.revoked_at.is_(None)]
+    if customers is not None:
+        mine.append(among(wallet.customer_id, customers))
     for customer, unit, start, end in session.execute(query.where(*mine)):
         found[(customer, unit)].append((start, end))
     return found
@@ -147,7 +151,7 @@ def _taken_in(session: Session, tenant_id: str, month: str) -> tuple[Parts, set[
     query = select(InvoiceRow).where(InvoiceRow.tenant_id == tenant_id, InvoiceRow.month == month)
     invoices = list(session.scalars(query))
     by_run = [row for row in invoices if row.kind not in NOT_BY_A_RUN]
-    issued = {(row.customer_id, row.currency) for row in by_run if row.status not in ("DRAFT", "VOID")}
+    issued = {(row.customer_id, row.currency) for row in by_run if row.status not in (DRAFT, VOID)}
     total: Parts = defaultdict(Decimal)
     for parts in taken_by(session, [(tenant_id, row.id) for row in invoices]).values():
         for grant, amount in parts.items():

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from domain.catalog.fields import FieldProblem
 from domain.errors import Conflict
 from domain.period import local_midnight
-from domain.phases import Agreement, timeline
+from domain.phases import Agreement, stretches, timeline
 from domain.subscription import Subscription
 from domain.subscription_states import TERMINAL, State
 from domain.terms import PlanTerms, plan_terms
@@ -107,9 +107,26 @@ def whole_terms(
 
 
 def terms_held(session: Session, row: SubscriptionRow) -> PlanTerms:
-    """All a subscription pays for at present."""
-    pinned = (row.plan_id, row.plan_version)
-    return whole_terms(session, row.tenant_id, row.offering_id, pinned, row.starts_at)
+    """All a subscription pays for at present, as its bill says: of a bundle the versions that were there when it was agreed."""
+    primary = terms_of(session, row.tenant_id, row.plan_id, row.plan_version)
+    bundles = Bundles(session, row.tenant_id, [row.id])
+    if not bundles.is_one(row.offering_id):
+        return primary
+    return bundles.of_subscription(row.id, row.offering_id, primary, _present_since(session, row))
+
+
+def _present_since(session: Session, row: SubscriptionRow) -> datetime:
+    """When the stretch of its present offering and version began; while it is paused or over, the last one."""
+    recorded = Subscriptions(session, row.tenant_id).phases([row.id])[row.id]
+    now = recorded[-1]
+    found = row.starts_at
+    for stretch in stretches(timeline(recorded, agreement_of(row))):
+        if (stretch.offering, stretch.plan, stretch.version) != (now.offering, now.plan, now.version):
+            continue
+        found = stretch.starts_at
+        if stretch.ends_at is None or stretch.ends_at > now.starts_at:
+            break
+    return found
 
 
 def pin(session: Session, tenant_id: str, plan: str, at: datetime) -> int:

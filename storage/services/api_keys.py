@@ -24,6 +24,7 @@ from storage.repositories.keys import (
 from storage.repositories.paging import Page, PageQuery, contains, keyset
 from storage.services.differences import no_expectation
 from storage.services.key_revocation import revoke_row
+from storage.services.request_limits import RequestLimits
 from storage.services.sent import violated
 from storage.tables.catalog import ProductRow
 from storage.tables.customers import AccessorRow, CustomerRow, SubscriptionRow
@@ -175,6 +176,7 @@ class ApiKeyService:
         )
         issued = self._issue(key, replaces=old.id, client_id=old.client_id)
         self._record("API_KEY_CREATED", issued.id, {"name": key.name, "replaces": old.id, "status": ACTIVE})
+        RequestLimits(self._tx).carry_over(old.id, issued.id)
         return self._shown_once(issued)
 
     def suspend(

@@ -4,7 +4,7 @@ changing one by one (billing_entities.py, organization.py, webhook_sources.py)."
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 
 from sqlalchemy import func, select
@@ -68,20 +68,17 @@ def save_organization(session: Session, tenant_id: str, settings: OrganizationSe
 
 
 def add_sources(
-    session: Session, tenant_id: str, sources: Iterable[ListedSource], seal: Seal | None
+    session: Session, tenant_id: str, sources: Mapping[str, ListedSource], seal: Seal | None
 ) -> list[IssuedKey]:
-    """New sources with their secrets, which are shown now and never again. seal None: raises CatalogRefused."""
+    """New sources, by their place in the file, with their secrets, which are shown now and never again. seal None: raises
+    CatalogRefused, as does what is no JSONPath."""
     issued, rows = [], []
-    for listed in sources:
+    for place, listed in sources.items():
         if seal is None:
             raise CatalogRefused(
-                [
-                    FieldProblem(
-                        "webhookSources", "need secrets, which cannot be kept here; apply them elsewhere"
-                    )
-                ]
+                [FieldProblem(place, "needs a secret, which cannot be kept here; apply it elsewhere")]
             )
-        _assert_paths(listed)
+        _assert_paths(listed, place)
         secret = f"whsec_{secrets.token_hex(32)}"
         sealed = seal.seal(secret, tenant_id=tenant_id, column=SECRET_COLUMN)
         rows.append({"id": listed.id, "secret_sealed": sealed, **asdict(listed.source)})
@@ -90,22 +87,23 @@ def add_sources(
     return issued
 
 
-def change_sources(session: Session, tenant_id: str, sources: Iterable[ListedSource]) -> None:
-    """Sources that are there already look for usage where these say; they keep their secrets."""
-    for listed in sources:
-        _assert_paths(listed)
+def change_sources(session: Session, tenant_id: str, sources: Mapping[str, ListedSource]) -> None:
+    """Sources that are there already look for usage where these, by their place in the file, say; they keep their secrets. Raises
+    CatalogRefused for what is no JSONPath."""
+    for place, listed in sources.items():
+        _assert_paths(listed, place)
         row = session.get_one(WebhookSourceRow, (tenant_id, listed.id))
         for name, value in asdict(listed.source).items():
             setattr(row, name, value)
     session.flush()
 
 
-def _assert_paths(listed: ListedSource) -> None:
+def _assert_paths(listed: ListedSource, place: str) -> None:
     """Raises CatalogRefused for what is no JSONPath."""
     try:
         assert_paths(listed.source)
     except FieldProblem as problem:
-        raise CatalogRefused([problem]) from None
+        raise CatalogRefused([FieldProblem(f"{place}.{problem.path}", problem.what)]) from None
 
 
 def _sources(session: Session, tenant_id: str) -> dict[str, ListedSource]:

@@ -86,23 +86,23 @@ def start_subscriptions(session: Session, asked: Catalog, new: Collection[str], 
     repository.start(starting, at=session.scalars(select(func.now())).one(), actor=actor)
 
 
-def change_ends(session: Session, asked: Catalog, changed: Collection[str]) -> None:
+def change_agreed(session: Session, asked: Catalog, changed: Collection[str]) -> None:
     """Let these subscriptions end, and interim invoices of them be cut, when the file says, with the limits it gives them. Raises
     CatalogRefused."""
     if not changed:
         return
     repository = Subscriptions(session, asked.tenant.id)
     rows = {row.id: row for row in repository.rows()}
-    places = {key: place for place, key in enumerate(asked.subscriptions)}
+    offerings = CatalogRepository(session, asked.tenant.id).offerings()
+    places = {key: f"subscriptions[{place}]" for place, key in enumerate(asked.subscriptions)}
     for key in changed:
+        each, row = asked.subscriptions[key], rows[key]
         try:
-            units = terms_held(session, rows[key]).units
-            require_priced(
-                asked.subscriptions[key].usage_limits, units, f"subscriptions[{places[key]}].usageLimits"
-            )
+            require_postpaid(each.billing_threshold, offerings[row.offering_id].billing_mode, places[key])
+            require_priced(each.usage_limits, terms_held(session, row).units, f"{places[key]}.usageLimits")
         except FieldProblem as problem:
             raise CatalogRefused([problem]) from None
-        repository.change_end(asked.subscriptions[key], rows[key].time_zone)
+        repository.change_agreed(each, row.time_zone)
 
 
 def _taken_until(

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.catalog.catalog import Catalog
@@ -15,16 +15,14 @@ from storage.repositories.taxes import TaxRates
 from storage.services.tax_rates import change_problem
 
 
-def taxed_otherwise(session: Session, asked: Catalog) -> Iterator[FieldProblem]:
-    """Rates that are in force and would change, and taxes that would be levied twice."""
+def taxed_otherwise(session: Session, asked: Catalog, at: datetime) -> Iterator[FieldProblem]:
+    """Rates that are in force at the instant and would change, and taxes that would be levied twice."""
     stored = TaxRates(session, asked.tenant.id).all()
-    today = session.execute(select(func.current_date())).scalar_one()
     whole = {**stored, **asked.tax_rates}
     for index, (key, rate) in enumerate(asked.tax_rates.items()):
-        problem = change_problem(stored[key], rate, today) if key in stored else None
+        problem = change_problem(stored[key], rate, at) if key in stored else None
         if problem is not None:
-            what = f"{problem}: it is in force and bills rest on it; end it with validUntil and add another"
-            yield Contradiction(f"taxRates[{index}]", what)
+            yield Contradiction(f"taxRates[{index}]", problem)
         twice = [other.id for other in whole.values() if clash(rate, other)]
         if twice:
             what = f"is the same tax as {twice[0]}, at the same time; give it a name of its own, or end one of them"

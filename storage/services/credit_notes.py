@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
 
 from domain.catalog.fields import Fields
 from domain.credit_note import Creditable, CreditRequest, Share, read_credit_request, shares
-from domain.errors import Conflict, NotFound
+from domain.errors import Conflict, NotFound, PermanentFailure
 from domain.invoice_life import PAID, UNPAID
 from domain.invoice_number import invoice_number
 from domain.money import currency_exponent, unpadded
-from storage.repositories.invoice_states import InvoiceStateConflict, InvoiceStates, lines_of
+from storage.repositories.invoice_states import InvoiceStateConflict, InvoiceStates, lines_of, locate
 from storage.repositories.paging import PageQuery, keyset
 from storage.services.sent import new_id
 from storage.tables.invoices import InvoiceRow
@@ -30,6 +31,17 @@ class CreditNoteNotFound(NotFound):
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"credit note {reference!r} does not exist")
+
+
+class AmbiguousCreditNote(PermanentFailure):
+    """Several tenants have a credit note of this number."""
+
+    code = "AMBIGUOUS_CREDIT_NOTE"
+    exit_code = 2
+
+    def __init__(self, reference: str, tenants: Sequence[str]) -> None:
+        named = ", ".join(tenants)
+        super().__init__(f"credit note {reference!r} exists in tenants {named}; say which with --tenant")
 
 
 class CreditNoteStateConflict(Conflict):
@@ -219,3 +231,35 @@ class CreditNotes:
         row.revision += 1
         self._tx.session.flush()
         self._tx.record(f"CREDIT_NOTE_{status}", "credit_note", row.number or row.id, changes)
+
+
+def locate_credit_note(session: Session, reference: str, tenant_id: str | None = None) -> tuple[str, str]:
+    """(tenant, id) of a credit note by number or id, of one tenant or (for the operator) of any. Raises CreditNoteNotFound,
+    AmbiguousCreditNote."""
+    row = CreditNoteRow
+    query = select(row.tenant_id, row.id).where((row.id == reference) | (row.number == reference))
+    if tenant_id is not None:
+        query = query.where(row.tenant_id == tenant_id)
+    found = session.execute(query.order_by(row.tenant_id)).tuples().all()
+    if not found:
+        raise CreditNoteNotFound(reference)
+    if len(found) > 1:
+        raise AmbiguousCreditNote(reference, [owner for owner, _ in found])
+    return found[0]
+
+
+def find_credit_notes(
+    session: Session, *, tenant: str | None = None, invoice: str | None = None, status: str | None = None
+) -> list[CreditNoteRow]:
+    """Credit notes, the oldest first. invoice: by number or id. Without a tenant it sees all: for the operator of the installation
+    only. Raises InvoiceNotFound, AmbiguousInvoice."""
+    row = CreditNoteRow
+    query = select(row).order_by(row.created_at, row.id)
+    if invoice is not None:
+        found = locate(session, invoice, tenant)
+        query = query.where(row.tenant_id == found.tenant_id, row.invoice_id == found.id)
+    if tenant is not None:
+        query = query.where(row.tenant_id == tenant)
+    if status is not None:
+        query = query.where(row.status == status)
+    return list(session.scalars(query))

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from domain.credit_note import gross_of
 from domain.errors import Conflict, NotFound
-from domain.invoice_life import DRAFT, VOID
+from domain.invoice_life import DRAFT, NOT_BY_A_RUN, VOID
 from domain.money import currency_exponent, unpadded
 from domain.organization import CREDIT_NOTE
-from storage.repositories.billed import NOT_BY_A_RUN
+from storage.repositories.adjustments import carried, restate
 from storage.repositories.invoice_states import InvoiceStates
 from storage.services.credit_notes import CreditNotes
 from storage.tables.corrections import AdjustmentBillRow, AdjustmentRow
@@ -46,20 +47,11 @@ class NothingToCredit(Conflict):
         super().__init__(f"adjustment {adjustment_id} cannot become a credit note: {why}")
 
 
-def credit_what_exceeds(tx: Tx) -> list[str]:
-    """Numbers of the credit notes made of what issued invoices had no room for; none unless the tenant's settings ask for it."""
+def credits_due(tx: Tx) -> list[str]:
+    """Adjustments that issued invoices had no room for; none unless the tenant's settings ask for credit notes."""
     settings = tx.session.get(OrganizationSettingsRow, tx.tenant_id)
     agreed = {} if settings is None else settings.settings.get("corrections") or {}
-    if agreed.get("credits") != CREDIT_NOTE:
-        return []
-    made = CreditedAdjustments(tx)
-    found = []
-    for adjustment_id in made.waiting():
-        try:
-            found.append(str(made.credit(adjustment_id).number))
-        except NothingToCredit:  # Its invoice is void or credited by hand: the next invoice carries it.
-            continue
-    return found
+    return CreditedAdjustments(tx).waiting() if agreed.get("credits") == CREDIT_NOTE else []
 
 
 class CreditedAdjustments:
@@ -79,7 +71,7 @@ class CreditedAdjustments:
                 later.currency == row.currency,
                 later.month > row.month,
                 later.kind.not_in(NOT_BY_A_RUN),
-                later.status.not_in(("DRAFT", "VOID")),
+                later.status.not_in((DRAFT, VOID)),
                 later.finalized_at >= row.created_at,
             )
             .exists()
@@ -103,7 +95,7 @@ class CreditedAdjustments:
             found.invoice_id
         )
         row = self._tx.session.get_one(AdjustmentRow, key, with_for_update=True, populate_existing=True)
-        open_now = -(row.amount - self._carried(row))
+        open_now = -(row.amount - carried(self._tx.session, row))
         if open_now <= 0:
             raise NothingToCredit(adjustment_id, "invoices carry all of it")
         gross, net = self._possible(row, invoice, open_now)
@@ -141,15 +133,6 @@ class CreditedAdjustments:
             issuer.rounding,
         )
 
-    def _carried(self, row: AdjustmentRow) -> Decimal:
-        bill = AdjustmentBillRow
-        query = (
-            select(func.coalesce(func.sum(bill.amount), 0))
-            .join(InvoiceRow, (InvoiceRow.tenant_id == bill.tenant_id) & (InvoiceRow.id == bill.invoice_id))
-            .where(bill.tenant_id == row.tenant_id, bill.adjustment_id == row.id, InvoiceRow.status != "VOID")
-        )
-        return Decimal(self._tx.session.scalar(query) or 0)
-
     def _carry(self, row: AdjustmentRow, invoice: InvoiceRow, amount: Decimal) -> None:
         """Note that the invoice it corrects has given it back."""
         key = (row.tenant_id, row.id, invoice.id)
@@ -165,8 +148,18 @@ class CreditedAdjustments:
             self._tx.session.add(bill)
         bill.amount += amount
         self._tx.session.flush()
-        carried = self._carried(row)
-        row.status = "BILLED" if carried == row.amount else "PENDING"
+        restate(self._tx.session, [row])
         changes = {"credited": {"before": None, "after": str(unpadded(-amount, 2))}}
         self._tx.record("ADJUSTMENT_CREDITED", "adjustment", row.id, changes, row.reason)
         self._tx.session.flush()
+
+
+def owner_of_adjustment(session: Session, adjustment_id: str, tenant_id: str | None = None) -> str:
+    """The tenant of an adjustment: for the operator of the installation only. Raises AdjustmentNotFound."""
+    query = select(AdjustmentRow.tenant_id).where(AdjustmentRow.id == adjustment_id)
+    if tenant_id is not None:
+        query = query.where(AdjustmentRow.tenant_id == tenant_id)
+    owner = session.scalars(query.order_by(AdjustmentRow.tenant_id).limit(1)).one_or_none()
+    if owner is None:
+        raise AdjustmentNotFound(adjustment_id)
+    return owner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy import select
@@ -12,9 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from domain.catalog.fields import Fields
 from domain.catalog.fx_rates import read_fx_rate, written_fx_rate
 from domain.errors import Conflict, NotFound
-from domain.exchange import FxRate
+from domain.exchange import OLDEST, FxRate
+from domain.invoice_life import DRAFT, VOID
+from domain.money import unpadded
 from storage.repositories.paging import PageQuery, keyset
 from storage.services.differences import differences
+from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from storage.tables.taxes import FxRateRow
 from storage.tenancy import Tx
 
@@ -34,6 +38,18 @@ class FxRateTaken(Conflict):
         super().__init__(f"day: there is a rate from {pair} for {rate.day} already, and bills may rest on it")
 
 
+class FxRateReliedOn(Conflict):
+    """Issued invoices, and those that follow them at a locked rate, were converted at the rate that holds on the day so far."""
+
+    code = "FX_RATE_RELIED_ON"
+
+    def __init__(self, rate: FxRate, before: FxRateRow) -> None:
+        super().__init__(
+            f"day: on {rate.day} the rate of {before.day} holds ({unpadded(before.rate)} from {rate.from_currency} to "
+            f"{rate.to_currency}), and issued invoices rest on it; add a rate for a day from today on"
+        )
+
+
 class FxRateInForce(Conflict):
     code = "FX_RATE_IN_FORCE"
 
@@ -50,8 +66,11 @@ class FxRates:
         self._tx = tx
 
     def create(self, sent: Mapping[str, Any]) -> FxRateRow:
-        """Raises FieldProblem, FxRateTaken."""
+        """Raises FieldProblem, FxRateTaken, FxRateReliedOn."""
         rate = read_fx_rate(Fields(sent, ""))
+        before = self._replaced(rate)
+        if before is not None and self._is_billed(before):
+            raise FxRateReliedOn(rate, before)
         row = FxRateRow(
             tenant_id=self._tx.tenant_id,
             id=f"fxr_{secrets.token_hex(8)}",
@@ -70,6 +89,36 @@ class FxRates:
         self._tx.session.refresh(row)
         self._tx.record("FX_RATE_CREATED", "fxRate", row.id, differences({}, written_fx_rate(rate)))
         return row
+
+    def _replaced(self, rate: FxRate) -> FxRateRow | None:
+        """The rate that holds on a day gone by, and would no longer."""
+        if rate.day >= self._tx.at.astimezone(UTC).date():
+            return None
+        row = FxRateRow
+        query = select(row).where(
+            row.tenant_id == self._tx.tenant_id,
+            row.from_currency == rate.from_currency,
+            row.to_currency == rate.to_currency,
+            row.day < rate.day,
+            row.day >= rate.day - OLDEST,
+        )
+        return self._tx.session.scalars(query.order_by(row.day.desc()).limit(1)).one_or_none()
+
+    def _is_billed(self, rate: FxRateRow) -> bool:
+        """Whether an issued invoice was converted at the rate."""
+        line, invoice = InvoiceLineRow, InvoiceRow
+        query = (
+            select(line.line_id)
+            .join(invoice, (invoice.tenant_id == line.tenant_id) & (invoice.id == line.invoice_id))
+            .where(
+                line.tenant_id == rate.tenant_id,
+                line.price_currency == rate.from_currency,
+                line.currency == rate.to_currency,
+                line.fx_rate == rate.rate,
+                invoice.status.not_in((DRAFT, VOID)),
+            )
+        )
+        return self._tx.session.execute(query.limit(1)).first() is not None
 
     def get(self, rate_id: str) -> FxRateRow:
         """Raises FxRateNotFound."""

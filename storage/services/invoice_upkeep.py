@@ -17,6 +17,7 @@ from domain.invoice_life import (
     GRACE_DAYS,
     OPEN,
     OVERDUE,
+    PERIOD,
     is_given_up,
     is_overdue,
     issued_from,
@@ -25,7 +26,7 @@ from domain.invoice_life import (
 from storage.database import session_scope
 from storage.repositories.invoice_appearance import terms_of
 from storage.repositories.invoice_states import InvoiceStates, usage_ends_at
-from storage.services.credited_adjustments import credit_what_exceeds
+from storage.services.credited_adjustments import CreditedAdjustments, NothingToCredit, credits_due
 from storage.services.messages import write_reminder
 from storage.tables.invoices import InvoiceRow
 from storage.tables.tenants import BillingEntityRow, TenantRow
@@ -68,12 +69,22 @@ def keep_invoices(engine: Engine, at: datetime) -> Round:
                     )
             except PermanentFailure as error:
                 done.stuck[f"{tenant_id}/{invoice_id}"] = str(error)
+        _credit_what_exceeds(engine, tenant_id, at, done)
+    return done
+
+
+def _credit_what_exceeds(engine: Engine, tenant_id: str, at: datetime, done: Round) -> None:
+    with tenant_tx(engine, tenant_id, SYSTEM, at=at) as tx:
+        waiting = credits_due(tx)
+    for adjustment_id in waiting:
         try:
             with tenant_tx(engine, tenant_id, SYSTEM, at=at) as tx:
-                done.credited += len(credit_what_exceeds(tx))
+                CreditedAdjustments(tx).credit(adjustment_id)
+            done.credited += 1
+        except NothingToCredit:  # Its invoice is void or credited by hand: the next invoice carries it.
+            continue
         except PermanentFailure as error:
-            done.stuck[f"{tenant_id}/credits"] = str(error)
-    return done
+            done.stuck[f"{tenant_id}/{adjustment_id}"] = str(error)
 
 
 def _drafts_due(session: Session, tenant_id: str, at: datetime) -> list[str]:
@@ -85,7 +96,7 @@ def _drafts_due(session: Session, tenant_id: str, at: datetime) -> list[str]:
     row = InvoiceRow
     query = (
         select(row)
-        .where(row.tenant_id == tenant_id, row.status == DRAFT, row.kind == "PERIOD")
+        .where(row.tenant_id == tenant_id, row.status == DRAFT, row.kind == PERIOD)
         .order_by(row.number)
     )
     return [

@@ -12,14 +12,15 @@ from sqlalchemy import select
 
 from domain.catalog.fields import FieldProblem, Fields
 from domain.errors import Conflict
-from domain.invoice_life import VOID
+from domain.invoice_life import ONE_OFF, REISSUE, THRESHOLD, VOID
 from domain.one_off_invoice import OneOffInvoice, read_one_off, taxes_of
 from storage.repositories.billing_entities import BillingEntities
-from storage.repositories.interim_bills import THRESHOLD
+from storage.repositories.interim_bills import require_deducted
 from storage.repositories.invoice_content import content_hash
 from storage.repositories.invoice_states import InvoiceStates, as_dict, lines_of
 from storage.repositories.invoices import next_number
 from storage.repositories.taxes import write_taxes
+from storage.repositories.wallet_billing import pay, taken_by
 from storage.services.known_customers import known_customer
 from storage.services.sent import new_id
 from storage.tables.customers import CustomerRow
@@ -62,7 +63,7 @@ class InvoicesByHand:
         midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
         row = self._row(
             issuer,
-            kind="ONE_OFF",
+            kind=ONE_OFF,
             month=f"{today:%Y-%m}",
             customer_id=customer.id,
             currency=currency,
@@ -96,7 +97,8 @@ class InvoicesByHand:
 
     def reissue(self, reference: str, reason: str) -> InvoiceRow:
         """Void an invoice and make a draft of the same lines under a new number, which says what it replaces. One that is void
-        already is replaced once. Raises InvoiceNotFound, InvoiceStateConflict, InvoiceHasMoney, InterimIsNotReissued."""
+        already is replaced once. What a wallet paid it pays again, unless it got that back before: then all is to be paid. Raises
+        InvoiceNotFound, InvoiceStateConflict, InvoiceHasMoney, InterimIsNotReissued, InterimNotDeducted."""
         old = self._states.locked(reference)
         query = select(InvoiceRow).where(InvoiceRow.tenant_id == old.tenant_id, InvoiceRow.replaces == old.id)
         made = self._tx.session.scalars(query).one_or_none()
@@ -104,18 +106,22 @@ class InvoicesByHand:
             return made
         if old.kind == THRESHOLD:
             raise InterimIsNotReissued(old.number)
+        by_wallet = taken_by(self._tx.session, [(old.tenant_id, old.id)]).get((old.tenant_id, old.id), {})
         if old.status != VOID or old.withdrawn:
             self._states.void(old.id, reason)
         issuer = self._tx.session.get_one(BillingEntityRow, (self._tx.tenant_id, old.billing_entity))
-        row = self._row(
-            issuer,
-            kind="REISSUE",
-            replaces=old.id,
-            **{name: getattr(old, name) for name in _COPIED if name != "billing_entity"},
-        )
+        copied = {name: getattr(old, name) for name in _COPIED if name != "billing_entity"}
+        if not by_wallet:
+            copied |= {"wallet_amount": Decimal(0), "amount_due": old.total}
+        kind = ONE_OFF if old.kind == ONE_OFF else REISSUE
+        row = self._row(issuer, kind=kind, replaces=old.id, **copied)
         for line in lines_of(self._tx.session, old):
             self._tx.session.add(InvoiceLineRow(**{**line, "invoice_id": row.id}))
-        return self._written(row, "INVOICE_REISSUED", reason)
+        self._written(row, "INVOICE_REISSUED", reason)
+        if kind == REISSUE:
+            require_deducted(self._tx.session, row)
+        pay(self._tx.session, {(row.tenant_id, row.id): by_wallet})
+        return row
 
     def _issuer(self, wanted: OneOffInvoice, customer: CustomerRow) -> BillingEntityRow:
         entity = wanted.billing_entity or customer.billing_entity_id

@@ -3,7 +3,7 @@ payment attempts (dunning.py), HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from storage.repositories.billing_entities import BillingEntities
 from storage.repositories.paging import PageQuery, keyset
 from storage.repositories.subscriptions import Subscriptions as Repository
 from storage.services.agreeing import AlreadySubscribed, agreed, require_free, sold, terms_held
+from storage.services.differences import no_expectation
 from storage.services.sent import new_id, violated
 from storage.services.subscription_upkeep import catch_up, record
 from storage.tables.catalog import OfferingRow
@@ -127,12 +128,18 @@ class Subscriptions:
         )
         return row
 
-    def set_threshold(self, subscription_id: str, sent: Mapping[str, Any]) -> SubscriptionRow:
-        """The accrued spend at which interim invoices are cut from now on; null: none is. Raises SubscriptionNotFound, FieldProblem."""
+    def set_threshold(
+        self,
+        subscription_id: str,
+        sent: Mapping[str, Any],
+        expect: Callable[[str, int], None] = no_expectation,
+    ) -> SubscriptionRow:
+        """The accrued spend at which interim invoices are cut from now on; null: none is. Raises SubscriptionNotFound, StaleEdit,
+        SubscriptionOver, FieldProblem."""
         fields = Fields(sent, "")
         threshold = read_threshold(fields)
         fields.done()
-        row = self.rows.locked(subscription_id)
+        row = self._running(subscription_id, "interim invoices of it", expect)
         offering = self._tx.session.get_one(OfferingRow, (self._tx.tenant_id, row.offering_id))
         require_postpaid(threshold, offering.billing_mode)
         before = row.billing_threshold
@@ -144,17 +151,18 @@ class Subscriptions:
         self._tx.record("SUBSCRIPTION_CHANGED", "subscription", row.id, {"billingThreshold": said})
         return row
 
-    def limit_usage(self, subscription_id: str, sent: Mapping[str, Any]) -> SubscriptionRow:
+    def limit_usage(
+        self,
+        subscription_id: str,
+        sent: Mapping[str, Any],
+        expect: Callable[[str, int], None] = no_expectation,
+    ) -> SubscriptionRow:
         """Put these limits on usage in place of those it has; none: its plan's hold. They count for every period that is not billed
-        for good yet, the present one as a whole. Raises SubscriptionNotFound, SubscriptionOver, FieldProblem."""
+        for good yet, the present one as a whole. Raises SubscriptionNotFound, StaleEdit, SubscriptionOver, FieldProblem."""
         fields = Fields(sent, "")
         limits = read_usage_limits(fields)
         fields.done()
-        row, last = self.open(subscription_id)
-        if last.state in TERMINAL:
-            raise SubscriptionOver(
-                f"subscription {row.id!r} is {last.state}; limits on its usage mean nothing"
-            )
+        row = self._running(subscription_id, "limits on its usage", expect)
         require_priced(limits, terms_held(self._tx.session, row).units)
         before, after = row.usage_limits, written_limits(limits)
         if before != after:
@@ -162,6 +170,16 @@ class Subscriptions:
             self.rows.touch(row, at=self._tx.at)
             changes = {"usageLimits": {"before": before, "after": after}}
             self._tx.record("SUBSCRIPTION_LIMITED", "subscription", row.id, changes)
+        return row
+
+    def _running(
+        self, subscription_id: str, what: str, expect: Callable[[str, int], None]
+    ) -> SubscriptionRow:
+        """One that is not over, held until the transaction ends. what: is asked for, of no use to one that is."""
+        row, last = self.open(subscription_id)
+        expect(f"subscription {row.id}", row.revision)
+        if last.state in TERMINAL:
+            raise SubscriptionOver(f"subscription {row.id!r} is {last.state}; {what} mean nothing")
         return row
 
     def cancel(self, subscription_id: str, sent: Mapping[str, Any]) -> SubscriptionRow:
@@ -191,7 +209,7 @@ class Subscriptions:
         return self.move(row, last, State.PAUSED, reason or "paused")
 
     def resume(self, subscription_id: str, reason: str | None) -> SubscriptionRow:
-        """Go on: from a pause, a suspension, or an end agreed for later, which is called off.
+        """Go on: from a pause, a suspension (attempts to get paid begin anew), or an end agreed for later, which is called off.
 
         Raises SubscriptionNotFound, IllegalTransition.
         """
@@ -201,6 +219,8 @@ class Subscriptions:
         if row.cancel_at is not None:
             row.cancel_at = row.cancel_reason = None
             self.rows.touch(row, at=self._tx.at)
+        if last.state is State.SUSPENDED:
+            row.dunning_attempt, row.payment_failed_at = 0, None
         return self.move(row, last, State.ACTIVE, reason or "resumed")
 
     def convert_trial(self, subscription_id: str, reason: str | None) -> SubscriptionRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import select, text
@@ -17,20 +18,31 @@ from storage.database import lock_id
 from storage.repositories.paging import PageQuery, contains, keyset
 from storage.repositories.taxes import TaxRates, tax_rate_of, tax_rate_values
 from storage.services.differences import differences, no_expectation
+from storage.services.sent import keeps_id, merged
 from storage.tables.taxes import TaxRateRow
 from storage.tenancy import Tx
 
-KEPT_BY_US = frozenset({"rate", "jurisdiction", "revision", "createdAt", "updatedAt"})
-"""What answers tell beyond what an edit can say."""
+ALIASES = {"rate": "ratePercent", "countryCode": "country", "state": "region"}
 OPEN = ("name", "validUntil")
 """What may change of a rate that bills already rest on."""
 
 
 class TaxRateNotFound(NotFound):
+    """No such rate in this tenant; another tenant's looks the same."""
+
     code = "TAX_RATE_NOT_FOUND"
 
     def __init__(self, rate_id: str) -> None:
-        super().__init__(f"there is no tax rate {rate_id}")
+        super().__init__(f"tax rate {rate_id!r} does not exist")
+
+
+class TaxRateExists(Conflict):
+    """The id is taken."""
+
+    code = "TAX_RATE_EXISTS"
+
+    def __init__(self, rate_id: str) -> None:
+        super().__init__(f"id: there is a tax rate {rate_id!r} already; choose another id, or leave it out")
 
 
 class TaxRateTaken(Conflict):
@@ -52,9 +64,7 @@ class TaxRateInForce(Conflict):
     code = "TAX_RATE_IN_FORCE"
 
     def __init__(self, rate_id: str, what: str) -> None:
-        super().__init__(
-            f"{what}: tax rate {rate_id} is in force already and bills rest on it; end it with validUntil and add another"
-        )
+        super().__init__(f"tax rate {rate_id}: {what}")
 
 
 class TaxRateService:
@@ -65,14 +75,14 @@ class TaxRateService:
         self._rates = TaxRates(tx.session, tx.tenant_id)
 
     def create(self, sent: Mapping[str, Any]) -> TaxRateRow:
-        """Raises FieldProblem, TaxRateTaken."""
+        """Raises FieldProblem, TaxRateExists, TaxRateTaken."""
         body = dict(sent)
         body["id"] = body.get("id") or f"txr_{secrets.token_hex(8)}"
         rate = read_tax_rate(Fields(body, ""))
         lock_tax_rates(self._tx.session, self._tx.tenant_id)
         known = self._rates.all()
         if rate.id in known:
-            raise TaxRateTaken(rate, known[rate.id])
+            raise TaxRateExists(rate.id)
         self._check(rate, known)
         values = tax_rate_values(rate)
         row = TaxRateRow(
@@ -117,13 +127,12 @@ class TaxRateService:
         row = self.get(rate_id)
         expect(f"tax rate {rate_id}", row.revision)
         before = tax_rate_of(row)
-        written = written_tax_rate(before)
-        if sent.get("rate") is not None and "ratePercent" not in sent:
-            del written["ratePercent"]
-        body = {name: each for name, each in sent.items() if name not in KEPT_BY_US - {"rate"}}
-        after = read_tax_rate(Fields({**written, **body, "id": rate_id}, ""))
+        keeps_id(sent, rate_id, "id")
+        told = {"jurisdiction", "rate"} if "ratePercent" in sent else {"jurisdiction"}
+        body = {name: each for name, each in sent.items() if name not in told}
+        after = read_tax_rate(Fields(merged(written_tax_rate(before), body, ALIASES), ""))
         changed = differences(written_tax_rate(before), written_tax_rate(after))
-        problem = change_problem(before, after, self._tx.at.date())
+        problem = change_problem(before, after, self._tx.at)
         if problem is not None:
             raise TaxRateInForce(rate_id, problem)
         self._check(after, self._rates.all())
@@ -143,8 +152,8 @@ class TaxRateService:
         lock_tax_rates(self._tx.session, self._tx.tenant_id)
         row = self.get(rate_id)
         expect(f"tax rate {rate_id}", row.revision)
-        if row.valid_from <= self._tx.at.date():
-            raise TaxRateInForce(rate_id, "it cannot be removed")
+        if _in_force(row.valid_from, self._tx.at):
+            raise TaxRateInForce(rate_id, f"cannot be removed, {_RELIED_ON}")
         self._tx.session.delete(row)
         self._tx.record("TAX_RATE_DELETED", "taxRate", rate_id)
 
@@ -154,11 +163,18 @@ class TaxRateService:
                 raise TaxRateTaken(rate, other)
 
 
-def change_problem(before: TaxRate, after: TaxRate, today: Any) -> str | None:
-    """Why a rate cannot become another: what bills rest on has begun. None: it can."""
+_RELIED_ON = "it is in force and bills rest on it; end it with validUntil and add another"
+
+
+def change_problem(before: TaxRate, after: TaxRate, at: datetime) -> str | None:
+    """Why a rate cannot become another at the instant: what bills rest on has begun. None: it can."""
     old, new = written_tax_rate(before), written_tax_rate(after)
     fixed = [name for name in old | new if name not in OPEN and old.get(name) != new.get(name)]
-    return f"{fixed[0]} cannot change" if fixed and before.valid_from <= today else None
+    return f"{fixed[0]} cannot change, {_RELIED_ON}" if fixed and _in_force(before.valid_from, at) else None
+
+
+def _in_force(valid_from: date, at: datetime) -> bool:
+    return valid_from <= at.astimezone(UTC).date()
 
 
 def lock_tax_rates(session: Session, tenant_id: str) -> None:

@@ -18,12 +18,14 @@ from sqlalchemy import Engine, select
 
 from domain.actor import SYSTEM
 from domain.errors import AforoError, PermanentFailure
+from domain.invoice_life import THRESHOLD
+from domain.money import unpadded
 from domain.period import Period, billing_month
 from domain.subscription_states import TERMINAL
 from storage.code_version import code_version
 from storage.database import session_scope
 from storage.lake import Lake
-from storage.repositories.interim_bills import THRESHOLD, billed_before, standing
+from storage.repositories.interim_bills import billed_before, standing
 from storage.repositories.invoice_appearance import terms_of
 from storage.repositories.invoice_states import InvoiceStates
 from storage.repositories.invoices import write_bill
@@ -162,13 +164,17 @@ class ThresholdInvoices:
                 subscription_id=row.id,
                 period_start=period.start,
                 number=place,
-                threshold=row.billing_threshold,
-                accrued=accrued,
                 created_at=self._tx.at,
             )
         )
         self._tx.session.flush()
-        about = {"subscription": {"before": None, "after": row.id}, "total": {"after": str(bill["total"][0])}}
+        figures = {
+            "total": bill["total"][0],
+            "threshold": unpadded(row.billing_threshold or Decimal(0), 2),
+            "accrued": accrued,
+        }
+        about = {"subscription": row.id, **{name: str(each) for name, each in figures.items()}}
+        about = {name: {"before": None, "after": each} for name, each in about.items()}
         self._tx.record("INVOICE_CREATED", "invoice", number, about, "accrued spend crossed the threshold")
         if terms_of(self._tx.session, row.tenant_id).get("autoFinalize", True):
             InvoiceStates(self._tx.session, row.tenant_id, self._tx.actor, at=self._tx.at).finalize(

@@ -11,6 +11,7 @@ from sqlalchemy import Select, select
 
 from domain.catalog.fields import FieldProblem, Fields
 from domain.errors import NotFound
+from domain.spelling import on_the_wire
 from domain.webhook_source import WebhookSource, read_webhook_source
 from storage.json_path import NotAPath, compiled_path
 from storage.repositories.paging import PageQuery, keyset
@@ -99,8 +100,7 @@ def assert_paths(source: WebhookSource) -> None:
             try:
                 compiled_path(value)
             except NotAPath as error:
-                field = name.split("_")[0] + "".join(word.title() for word in name.split("_")[1:])
-                raise FieldProblem(field, f"{value!r} is no JSONPath: {error}") from None
+                raise FieldProblem(on_the_wire(name), f"{value!r} is no JSONPath: {error}") from None
 
 
 def _sent_secret(sent: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from storage.tables import (
     doors,
     invoices,
     keys,
+    limits,
     money,
     operations,
     pricing,
@@ -16,5 +17,5 @@ from storage.tables import (
 )
 
 MODULES = (
-    tenants, doors, catalog, pricing, customers, keys, invoices, receivables, money, operations, corrections, taxes,
+    tenants, doors, catalog, pricing, customers, keys, invoices, receivables, money, operations, corrections, taxes, limits,
 )  # fmt: skip

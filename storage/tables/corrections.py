@@ -114,8 +114,7 @@ class EventActRow(Base):
 
 
 class InterimBillRow(Base):
-    """An interim invoice: which period of which subscription it billed a part of. number: from 1 within the period. accrued: what
-    the period's usage had come to by then, before tax."""
+    """An interim invoice: which period of which subscription it billed a part of. number: from 1 within the period."""
 
     __tablename__ = "interim_bills"
     __table_args__ = (
@@ -132,6 +131,4 @@ class InterimBillRow(Base):
     subscription_id: Mapped[str]
     period_start: Mapped[datetime]
     number: Mapped[int]
-    threshold: Mapped[Amount]
-    accrued: Mapped[Amount]
     created_at: Mapped[CreatedAt]

@@ -38,7 +38,7 @@ class InvoiceSequenceRow(Base):
 class InvoiceRow(Base):
     """An invoice. `withdrawn`: voided by a rerun that found nothing to bill; it comes back if there is something again.
 
-    kind: PERIOD (made by a run), ONE_OFF, REISSUE (of the one it replaces, by id) or THRESHOLD (an interim one). credited: what credit notes take off the
+    kind: PERIOD (made by a run), ONE_OFF, REISSUE (of the PERIOD one it replaces, by id) or THRESHOLD (an interim one). credited: what credit notes take off the
     total, drafts of them included; credit_applied: what they took off the amount due. appearance: how seller and buyer were
     called when it was issued.
     """
@@ -125,6 +125,13 @@ class InvoiceLineRow(Base):
             ["tenant_id", "invoice_id"], ["invoices.tenant_id", "invoices.id"], ondelete="CASCADE"
         ),
         Index(None, "tenant_id", "line_id"),
+        Index(
+            None,
+            "tenant_id",
+            "price_currency",
+            "currency",
+            postgresql_where=text("price_currency IS NOT NULL"),
+        ),
     )
 
     tenant_id: Mapped[TenantId]

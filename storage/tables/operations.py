@@ -25,12 +25,12 @@ class BillRequestRow(Base):
         ),
         CheckConstraint("scope IN ('ALL', 'CUSTOMER', 'SUBSCRIPTION', 'OFFERING')", name="scope"),
         CheckConstraint("environment IN ('LIVE', 'TEST')", name="environment"),
-        # Two runs of one tenant at once: the database lets exactly one through.
+        # Two runs of one tenant at once: the database lets exactly one through. Trial runs write nothing and stop nobody.
         Index(
             "uq_bill_requests_one_at_a_time",
             "tenant_id",
             unique=True,
-            postgresql_where=text("status IN ('QUEUED', 'RUNNING')"),
+            postgresql_where=text("status IN ('QUEUED', 'RUNNING') AND environment = 'LIVE'"),
         ),
     )
 

@@ -110,13 +110,14 @@ class CreditNoteLineRow(Base):
 
 
 class MessageRow(Base):
-    """Something said to a customer about an invoice, once a step. status: WAITING to be handed over, SENT, UNDELIVERABLE (error)."""
+    """Something said to a customer about an invoice, once a step. status: WAITING to be handed over (next_at: not before), SENT,
+    UNDELIVERABLE, FAILED (given up after `attempts`) or DROPPED (nothing to say any more); error: why."""
 
     __tablename__ = "messages"
     __table_args__ = (
         ForeignKeyConstraint(*_OF_INVOICE),
         UniqueConstraint("tenant_id", "invoice_id", "kind", "step"),
-        CheckConstraint("status IN ('WAITING', 'SENT', 'UNDELIVERABLE')", name="status"),
+        CheckConstraint("status IN ('WAITING', 'SENT', 'UNDELIVERABLE', 'FAILED', 'DROPPED')", name="status"),
         Index(None, "status"),
     )
 
@@ -131,5 +132,7 @@ class MessageRow(Base):
     body: Mapped[str]
     status: Mapped[str]
     error: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    next_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
     sent_at: Mapped[datetime | None]

@@ -14,7 +14,7 @@ from orchestration.schedules import (
 )
 from orchestration.sensors import bill_requests
 from storage.database import engine_of, session_scope
-from storage.repositories.bill_requests import BillRequests
+from storage.repositories.bill_requests import BillRequests, Target
 from storage.repositories.invoice_states import locate
 from tests.scenarios import MARCH, MARCH_USAGE, TWO_TENANTS
 from tests.world import QUIET, World
@@ -70,7 +70,7 @@ def tick(world: World) -> list[dg.RunRequest]:
 def ask(world: World, *, auto_finalize: bool) -> str:
     with session_scope(world.database_url) as session:
         requests = BillRequests(session, "acme")
-        row = requests.create(MARCH, customers=["ada"], auto_finalize=auto_finalize)
+        row = requests.create(MARCH, target=Target("CUSTOMER", ["ada"], ["ada"]), auto_finalize=auto_finalize)
         return requests.execute(row.id).id
 
 

@@ -15,6 +15,7 @@ from storage.repositories.bill_requests import (
     BillRequests,
     BillRunInProgress,
     BillRunNotStartable,
+    Target,
     finished,
     queued,
     started,
@@ -31,7 +32,7 @@ def _tenants(engine: Engine) -> None:
 
 def test_a_request_goes_its_way(session: Session) -> None:
     requests = BillRequests(session, "acme")
-    run = requests.create("2023-11", customers=["ann"]).id
+    run = requests.create("2023-11", target=Target("CUSTOMER", ["ann"], ["ann"])).id
     assert queued(session) == []
     requests.execute(run)
     assert [(row.tenant_id, row.month, row.customers) for row in queued(session)] == [

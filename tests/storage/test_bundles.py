@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,11 @@ from sqlalchemy.orm import Session
 from domain.catalog.fields import CatalogRefused
 from storage.database import session_scope
 from storage.repositories.terms import frozen_terms
+from storage.services.agreeing import terms_held
+from storage.services.plan_changes import PlanChanges
+from storage.tables.catalog import RatePlanVersionRow
+from storage.tables.subscriptions import SubscriptionRow
+from storage.tenancy import tenant_tx
 from tests.storage.worlds import applied
 from transforms.frames import BILLING_TERMS, METERED_EVENTS
 from transforms.pipeline import run
@@ -108,3 +114,52 @@ def test_a_commitment_within_a_bundle_holds_the_customer_by_name(session: Sessio
     applied(session, committed)
     reasons = bill(session, "2026-03")["routed_lines"]["hold_reason"].unique().to_list()
     assert len(reasons) == 1 and "a commitment in a bundle of several rate plans" in reasons[0]
+
+
+def held(session: Session, subscription: str = "sub_ann") -> tuple[Decimal, set[str]]:
+    """Base fees and units of a subscription, as those who ask before a change see them."""
+    terms = terms_held(session, session.get_one(SubscriptionRow, ("acme", subscription)))
+    fees = (item["flat_amount"] for item in terms.items if item["kind"] == "BASE_FEE")
+    return sum(fees, Decimal(0)), set(terms.units)
+
+
+def test_a_bundle_is_held_as_it_is_billed_also_once_a_plan_has_become_dearer(engine: Engine) -> None:
+    dearer = bundle()
+    dearer["units"].append({"key": "files", "aggregation": "SUM"})
+    dearer["ratePlans"][1] |= {
+        "baseFee": "99",
+        "metrics": [{"unit": "bytes", "rate": "1"}, {"unit": "files", "rate": "1"}],
+    }
+    for document in (bundle(), dearer):
+        with session_scope(engine) as session:
+            applied(session, document)
+    with session_scope(engine) as session:
+        assert held(session) == (Decimal(30), {"calls", "bytes", "seats"})
+
+
+def test_a_bundle_changed_to_is_held_from_the_change_on(engine: Engine) -> None:
+    document = bundle()
+    document["offerings"] = [{"code": "first", "ratePlan": "api"}, *document["offerings"]]
+    document["subscriptions"][0]["offering"] = "first"
+    with session_scope(engine) as session:
+        applied(session, document)
+        # A version that holds from April on, of a plan that the subscription has from May on.
+        row = session.get_one(RatePlanVersionRow, ("acme", "data", 1))
+        dearer = {**row.content, "baseFee": "25"}
+        april = datetime(2026, 4, 1, tzinfo=UTC)
+        session.add(
+            RatePlanVersionRow(
+                tenant_id="acme",
+                plan_id="data",
+                version=2,
+                content=dearer,
+                content_hash="2",
+                effective_at=april,
+            )
+        )
+    with tenant_tx(engine, "acme", at=datetime(2026, 5, 10, tzinfo=UTC)) as tx:
+        PlanChanges(tx).change("sub_ann", {"targetOfferingId": "all"})
+    with session_scope(engine) as session:
+        assert held(session)[0] == 35
+        fees = bill(session, "2026-06")["routed_lines"].filter(pl.col("description").str.contains("base fee"))
+        assert fees["amount"].sum() == 35

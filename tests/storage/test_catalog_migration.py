@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, text
 
-from storage.database import MIGRATIONS, sqlalchemy_url
+from tests.storage.older import unmigrated, upgrade
 
 OF_BEFORE = (
     "INSERT INTO tenants (id, name, currency, time_zone) VALUES ('acme', 'Acme', 'USD', 'UTC')",
@@ -23,36 +21,12 @@ OF_BEFORE = (
 @pytest.fixture
 def old(database_url: str) -> Iterator[Connection]:
     """A database of the first release with a catalog in it."""
-    admin = create_engine(sqlalchemy_url(database_url), isolation_level="AUTOCOMMIT")
-    name = "before_" + str(admin.url.database)
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine = create_engine(admin.url.set(database=name))
-    try:
-        yield from _with_catalog(engine)
-    finally:
-        engine.dispose()
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
-
-
-def _with_catalog(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection:
+    with unmigrated(database_url) as connection:
         upgrade(connection, "0001")
         for statement in OF_BEFORE:
             connection.execute(text(statement))
         connection.commit()
         yield connection
-
-
-def upgrade(connection: Connection, revision: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", MIGRATIONS.as_posix())
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
-    connection.commit()
 
 
 def test_units_and_products_of_the_first_release_stay_in_use(old: Connection) -> None:

@@ -18,6 +18,7 @@ from storage.repositories.audit import Audit
 from storage.repositories.keys import ApiKeys
 from storage.repositories.rights import tenant_rights
 from storage.repositories.subscriptions import Subscriptions
+from storage.sealed import Seal
 from tests.storage.worlds import ACME, acme, applied
 
 NOON = datetime(2023, 11, 15, 12, tzinfo=UTC)
@@ -219,3 +220,23 @@ def test_an_ended_subscription_grants_nothing(session: Session) -> None:
     )
     assert before.subscriptions[0].periods[-1][1] == int(datetime(2023, 11, 15, tzinfo=UTC).timestamp() * 1e6)
     assert after.subscriptions == ()
+
+
+def test_a_threshold_means_nothing_for_a_running_subscription_that_is_prepaid(engine: Engine) -> None:
+    prepaid = acme(offerings=[{"code": "pro", "ratePlan": "pro", "billingMode": "PREPAID"}])
+    with session_scope(engine) as session:
+        applied(session, prepaid)
+    prepaid["subscriptions"][0]["billingThreshold"] = "5"
+    refused = pytest.raises(CatalogRefused, match=r"subscriptions\[0\].billingThreshold: means nothing")
+    with refused, session_scope(engine) as session:
+        applied(session, prepaid)
+
+
+def test_a_source_whose_path_is_none_is_refused_by_its_place_in_the_file(engine: Engine) -> None:
+    good = {"id": "whs_1", "name": "Pay", "customerIdPath": "$.customer", "metricKey": "calls"}
+    bad = {**good, "id": "whs_2", "name": "Other", "customerIdPath": "$["}
+    refused = pytest.raises(
+        CatalogRefused, match=r"webhookSources\[1\].customerIdPath: '\$\[' is no JSONPath"
+    )
+    with refused, session_scope(engine) as session:
+        apply_catalog(session, read_catalog(acme(webhookSources=[good, bad])), seal=Seal(b"k" * 32))

@@ -15,8 +15,10 @@ from storage.repositories.invoice_states import InvoiceStates
 from storage.repositories.invoices import settle
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import PaymentsDiffer, WalletMoved, frozen_balances
+from storage.services.invoices_by_hand import InvoicesByHand
 from storage.services.wallet_grants import Grants
 from storage.services.wallets import Wallets
+from storage.tables.invoices import InvoiceRow
 from storage.tenancy import tenant_tx
 from tests.storage.test_invoices import line, settlement
 from tests.storage.worlds import acme, applied
@@ -24,6 +26,7 @@ from tests.storage.worlds import acme, applied
 D = Decimal
 MONTH = "2023-11"
 THEN = datetime(2023, 11, 5, tzinfo=UTC)
+LATER = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -50,6 +53,11 @@ def bill(engine: Engine, total: str, **parts: str) -> None:
             [line("ann", total, wallet_amount=paid, wallet_payments=payments)],
             scope=Scope(MONTH),
         )
+
+
+def finalized(engine: Engine) -> None:
+    with session_scope(engine) as session:
+        InvoiceStates(session, "acme").finalize("inv_ann")
 
 
 def balance(engine: Engine, wallet: str) -> Decimal:
@@ -149,3 +157,28 @@ def test_a_customer_with_bonus_units_is_held_by_name_while_they_are_good(engine:
         sent = {"type": "BONUS_UNITS", "amount": "100", "unit": "calls", "expiresAt": "2023-11-19T00:00:00Z"}
         Grants(tx).create(wallet, sent)
     assert unsupported() == {("calls", "bonus units in the wallet")}
+
+
+def reissued(engine: Engine) -> InvoiceRow:
+    with tenant_tx(engine, "acme", at=LATER) as tx:
+        return InvoicesByHand(tx).reissue("inv_ann", "wrong address")
+
+
+def test_what_a_wallet_paid_of_an_invoice_made_anew_it_pays_once(engine: Engine, wallet: str) -> None:
+    (cash,) = grants(engine)
+    bill(engine, "12", **{cash: "7"})
+    finalized(engine)
+    again = reissued(engine)
+    assert (again.wallet_amount, again.amount_due) == (7, 5)
+    assert (balance(engine, wallet), kinds(engine)) == (D(23), ["INVOICE", "INVOICE_TAKEN_BACK", "INVOICE"])
+
+
+def test_what_a_wallet_got_back_of_a_void_invoice_it_does_not_pay_again(engine: Engine, wallet: str) -> None:
+    (cash,) = grants(engine)
+    bill(engine, "12", **{cash: "7"})
+    finalized(engine)
+    with session_scope(engine) as session:
+        InvoiceStates(session, "acme").void("inv_ann", "by mistake")
+    again = reissued(engine)
+    assert (again.wallet_amount, again.amount_due) == (0, 12)
+    assert balance(engine, wallet) == D(30)

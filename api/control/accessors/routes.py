@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, PageQuery, managed_router
 from domain.people import AGENT, APP, written_accessor
 from storage.repositories.paging import keyset
 from storage.repositories.people import accessor_of
@@ -79,14 +79,13 @@ def _reading(router: APIRouter, door: Door, kind: str) -> None:
     ) -> Response:
         """A page of them; sort by createdAt, name or id."""
 
-        def work(tx: Tx, page: PageQuery) -> Page:
+        def work(tx: Tx, page: PageQuery) -> Any:
             query = Accessors(tx, kind).matching(
                 customer=customer_id, team=team_id, name=name, status=status, archived=archived
             )
-            rows, total, following = keyset(tx.session, query, SORTS, page)
-            return Page([shown_accessor(row) for row in rows], total, following)
+            return keyset(tx.session, query, SORTS, page)
 
-        return call.listing(work)
+        return call.listing(work, shown_accessor)
 
     @router.get("/{accessor_id}")
     def one(accessor_id: str, call: Annotated[Call, Depends(door.read(Area.CUSTOMERS))]) -> Response:

@@ -5,10 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 
 from api.control.bodies import Instant
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from storage.repositories.audit_trail import Verdict, Wanted, find_entries, verify
 from storage.tables.operations import AuditRow
-from storage.tenancy import Tx
 
 
 def audit_routes(door: Door) -> APIRouter:
@@ -29,7 +28,7 @@ def audit_routes(door: Door) -> APIRouter:
     ) -> Response:
         """A page of the audit log, the newest entries first."""
         wanted = Wanted(actor, action, target_type, target_id, start, end)
-        return call.listing(lambda tx, page: _page(tx, page, wanted))
+        return call.listing(lambda tx, page: find_entries(tx.session, tx.tenant_id, wanted, page), _shown)
 
     @router.get("/verify")
     def verified(call: Annotated[Call, Depends(door.read(Area.AUDIT))]) -> Response:
@@ -37,11 +36,6 @@ def audit_routes(door: Door) -> APIRouter:
         return call.read(lambda tx: _shown_verdict(verify(tx.session, tx.tenant_id)))
 
     return router
-
-
-def _page(tx: Tx, query: PageQuery, wanted: Wanted) -> Page:
-    rows, total, following = find_entries(tx.session, tx.tenant_id, wanted, query)
-    return Page([_shown(row) for row in rows], total, following)
 
 
 def _shown(row: AuditRow) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, PageQuery, managed_router
 from domain.catalog.fields import Fields
 from domain.catalog.issuers import written_entity
 from storage.repositories.billing_entities import entity_of
@@ -78,12 +78,11 @@ def billing_entity_routes(door: Door) -> APIRouter:
     ) -> Response:
         """A page of issuers; sort by createdAt, displayName or id."""
 
-        def work(tx: Tx, page: PageQuery) -> Page:
+        def work(tx: Tx, page: PageQuery) -> Any:
             query = BillingEntities(tx).matching(archived=archived)
-            rows, total, following = keyset(tx.session, query, SORTS, page)
-            return Page([shown_entity(row) for row in rows], total, following)
+            return keyset(tx.session, query, SORTS, page)
 
-        return call.listing(work)
+        return call.listing(work, shown_entity)
 
     @router.post("", status_code=201)
     def create(body: BillingEntityBody, call: Annotated[Call, Depends(door.write(Area.BILLING))]) -> Response:

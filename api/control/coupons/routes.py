@@ -131,14 +131,12 @@ def _redeeming(router: APIRouter, door: Door) -> None:
         subscription_id: Annotated[str | None, Query(alias="subscriptionId")] = None,
     ) -> Response:
         """Who redeemed a coupon, the newest first. Sort by redeemedAt."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = Coupons(tx).redemptions(
+        return call.listing(
+            lambda tx, query: Coupons(tx).redemptions(
                 coupon_id, query, customer_id=customer_id, subscription_id=subscription_id
-            )
-            return Page([_redemption(row) for row in rows], total, following)
-
-        return call.listing(work)
+            ),
+            _redemption,
+        )
 
 
 def _one(tx: Tx, row: CouponRow) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from api.control.documents import PDF_ANSWER, XML_ANSWER, as_pdf, as_xml
 from storage.services.credit_notes import CreditNotes
 from storage.services.invoice_documents import credit_note_document
@@ -55,12 +55,9 @@ def _reading(router: APIRouter, door: Door) -> None:
         status: Literal["DRAFT", "ISSUED", "APPLIED", "VOID"] | None = None,
     ) -> Response:
         """A page of credit notes, the oldest first. Sort by createdAt."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = CreditNotes(tx).page(query, invoice=invoice, status=status)
-            return Page([_shown(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(
+            lambda tx, query: CreditNotes(tx).page(query, invoice=invoice, status=status), _shown
+        )
 
     @router.get("/{reference}")
     def one(reference: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, PageQuery, managed_router
 from domain.catalog.customers import written_customer
 from storage.repositories.customers import Customers as CustomerRepository
 from storage.repositories.customers import customer_of
@@ -72,14 +72,13 @@ def _reading(router: APIRouter, door: Door) -> None:
     ) -> Response:
         """A page of customers; sort by createdAt, name or id."""
 
-        def work(tx: Tx, page: PageQuery) -> Page:
+        def work(tx: Tx, page: PageQuery) -> Any:
             query = CustomerRepository(tx.session, tx.tenant_id).matching(
                 name=name, email=email, external_id=external_id, status=status, archived=archived
             )
-            rows, total, following = keyset(tx.session, query, SORTS, page)
-            return Page([shown_customer(row) for row in rows], total, following)
+            return keyset(tx.session, query, SORTS, page)
 
-        return call.listing(work)
+        return call.listing(work, shown_customer)
 
     @router.get("/{customer_id}")
     def one(customer_id: str, call: Annotated[Call, Depends(door.read(Area.CUSTOMERS))]) -> Response:

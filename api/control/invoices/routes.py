@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from api.control.documents import PDF_ANSWER, XML_ANSWER, as_pdf, as_xml
 from domain.catalog.fields import Fields
 from domain.invoice_life import UNPAID
@@ -87,7 +87,12 @@ def _reading(router: APIRouter, door: Door) -> None:
         """A page of invoices, by month and number."""
         if month is not None:
             parse_month(month)
-        return call.listing(lambda tx, page: _page(tx, page, Wanted(tx.tenant_id, customer, month, status)))
+        return call.listing(
+            lambda tx, page: page_of_invoices(
+                tx.session, Wanted(tx.tenant_id, customer, month, status), page
+            ),
+            _shown,
+        )
 
     @router.get("/{reference}")
     def one(reference: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
@@ -164,11 +169,6 @@ def _changing(router: APIRouter, door: Door) -> None:
 
 def _states(tx: Tx) -> InvoiceStates:
     return InvoiceStates(tx.session, tx.tenant_id, tx.actor, at=tx.at)
-
-
-def _page(tx: Tx, page: PageQuery, wanted: Wanted) -> Page:
-    rows, total, following = page_of_invoices(tx.session, wanted, page)
-    return Page([_shown(row) for row in rows], total, following)
 
 
 def _with_lines(tx: Tx, reference: str) -> dict[str, Any]:

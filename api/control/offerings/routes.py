@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from domain.catalog.offerings import offering_document
 from storage.repositories.offerings import offering_of
 from storage.services.offerings import Offerings
@@ -84,14 +84,12 @@ def offering_routes(door: Door) -> APIRouter:
     ) -> Response:
         """All offerings by name. Sort by name, createdAt or updatedAt."""
         wanted = {"id": code, "type": kind, "status": status}
-
-        def work(tx: Any, query: PageQuery) -> Page:
-            rows, total, following = Offerings(tx).page(
+        return call.listing(
+            lambda tx, query: Offerings(tx).page(
                 query, name=name, wanted=wanted, include_archived=include_archived
-            )
-            return Page([_shown(row) for row in rows], total, following)
-
-        return call.listing(work)
+            ),
+            _shown,
+        )
 
     @router.get("/{offering_id}")
     def get(offering_id: str, call: Annotated[Call, Depends(reading)]) -> Response:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from storage.services.operator_keys import OperatorKeys
 from storage.tables.doors import OperatorKeyRow
 from storage.tenancy import Tx
@@ -35,7 +35,7 @@ def operator_key_routes(door: Door) -> APIRouter:
     @router.get("")
     def listing(call: Annotated[Call, Depends(door.read(Area.SETTINGS))]) -> Response:
         """A page of operator keys, revoked ones too; secrets are never shown again."""
-        return call.listing(_page)
+        return call.listing(lambda tx, query: OperatorKeys(tx).page(query), _shown)
 
     @router.post("", status_code=201)
     def create(body: OperatorKeyBody, call: Annotated[Call, Depends(door.write(Area.SETTINGS))]) -> Response:
@@ -58,11 +58,6 @@ def operator_key_routes(door: Door) -> APIRouter:
         return call.write(lambda tx: _shown(_revoked(tx, call, key)))
 
     return router
-
-
-def _page(tx: Tx, query: PageQuery) -> Page:
-    rows, total, following = OperatorKeys(tx).page(query)
-    return Page([_shown(row) for row in rows], total, following)
 
 
 def _revoked(tx: Tx, call: Call, key: str) -> OperatorKeyRow:

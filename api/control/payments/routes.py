@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from storage.services.payment_gateways import PaymentGateways
 from storage.services.payment_methods import PaymentMethods
 from storage.tables.money import PaymentGatewayRow, PaymentMethodRow
@@ -65,12 +65,7 @@ def payment_gateway_routes(door: Door) -> APIRouter:
     @router.get("")
     def listing(call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
         """All gateways, the newest first. Sort by createdAt or displayName."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = gateways(tx).page(query)
-            return Page([_gateway(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(lambda tx, query: gateways(tx).page(query), _gateway)
 
     @router.get("/{gateway_id}")
     def get(gateway_id: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:

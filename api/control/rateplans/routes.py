@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Response
 
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from api.control.rateplans.answers import (
     shown_plan,
     shown_prices,
@@ -23,7 +23,6 @@ from api.control.rateplans.bodies import (
 )
 from storage.services.plan_prices import PlanPrices
 from storage.services.rate_plans import RatePlans
-from storage.tenancy import Tx
 
 Name = Annotated[str | None, Query(description="Part of the name, in any case.")]
 Number = Annotated[int, Query(ge=1, le=2**31 - 1, description="Number of a version; the draft's works too.")]
@@ -106,12 +105,17 @@ def _lists(router: APIRouter, door: Door) -> None:
         include_archived: Annotated[bool, Query(alias="includeArchived")] = False,
     ) -> Response:
         """All rate plans by name. Sort by name, createdAt or updatedAt."""
-        return call.listing(lambda tx, query: _page(tx, query, name, currency, include_archived))
+        return call.listing(
+            lambda tx, query: RatePlans(tx).page(
+                query, name=name, currency=currency, include_archived=include_archived
+            ),
+            shown_plan,
+        )
 
     @router.get("/search")
     def search(call: Annotated[Call, Depends(door.read(Area.PRICING))], name: Name = None) -> Response:
         """Rate plans by a part of their name."""
-        return call.listing(lambda tx, query: _page(tx, query, name, None, False))
+        return call.listing(lambda tx, query: RatePlans(tx).page(query, name=name), shown_plan)
 
 
 def _versions(router: APIRouter, door: Door) -> None:
@@ -196,10 +200,3 @@ def _drafts(router: APIRouter, door: Door) -> None:
         return call.write(
             lambda tx: told_version(RatePlans(tx).publish(plan_id, version, effective_at, call.expect))
         )
-
-
-def _page(tx: Tx, query: PageQuery, name: str | None, currency: str | None, include_archived: bool) -> Page:
-    views, total, following = RatePlans(tx).page(
-        query, name=name, currency=currency, include_archived=include_archived
-    )
-    return Page([shown_plan(view) for view in views], total, following)

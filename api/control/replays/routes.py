@@ -8,7 +8,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from storage.evidence_key import evidence_keys
 from storage.services.corrections import Corrections, page_of_replays, shown_adjustment
 from storage.tables.corrections import ReplayRow
@@ -30,7 +30,7 @@ def replay_routes(door: Door) -> APIRouter:
     @router.get("")
     def listing(call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
         """A page of what replays and billing runs found different from issued invoices."""
-        return call.listing(_page)
+        return call.listing(lambda tx, query: page_of_replays(tx.session, tx.tenant_id, query), _shown)
 
     @router.get("/{replay}")
     def one(replay: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
@@ -57,11 +57,6 @@ def evidence_key_routes(door: Door) -> APIRouter:
         return JSONResponse(evidence_keys(door.home), headers={"Cache-Control": "public, max-age=3600"})
 
     return router
-
-
-def _page(tx: Tx, query: PageQuery) -> Page:
-    rows, total, following = page_of_replays(tx.session, tx.tenant_id, query)
-    return Page([_shown(row) for row in rows], total, following)
 
 
 def _approved(tx: Tx, replay: str, reason: str) -> dict[str, Any]:

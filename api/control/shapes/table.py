@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from api.control.shapes import billing, catalog, money, people, taxes
+from api.control.shapes import billing, catalog, limits, money, people, taxes
 
 Shape = type[BaseModel]
 
@@ -27,6 +27,8 @@ NOUNS: Mapping[str, Shape] = {
     "/api/v1/internal/tenants": people.Tenant,
     "/api/v1/fx-rates": taxes.FxRate,
     "/api/v1/invoices": money.Invoice,
+    "/api/v1/killed-sessions": limits.KilledSession,
+    "/api/v1/margin-levels": limits.MarginLevel,
     "/api/v1/metrics": catalog.Metric,
     "/api/v1/offerings": catalog.Offering,
     "/api/v1/operator-keys": people.OperatorKey,
@@ -37,6 +39,7 @@ NOUNS: Mapping[str, Shape] = {
     "/api/v1/rate-plans": catalog.PlanRateLimit,
     "/api/v1/rateplans": catalog.RatePlan,
     "/api/v1/replays": billing.WholeFinding,
+    "/api/v1/request-limits": limits.RequestLimits,
     "/api/v1/subscriptions": money.Subscription,
     "/api/v1/tax-rates": taxes.TaxRate,
     "/api/v1/teams": people.Team,

@@ -96,7 +96,9 @@ def _state_routes(router: APIRouter, door: Door) -> None:
         subscription: str, body: UsageLimits, call: Annotated[Call, Depends(changing)]
     ) -> Response:
         """Replace its limits on usage; an empty list leaves the plan's."""
-        return call.write(lambda tx: shown(Subscriptions(tx).limit_usage(subscription, body.sent()), tx))
+        return call.write(
+            lambda tx: shown(Subscriptions(tx).limit_usage(subscription, body.sent(), call.expect), tx)
+        )
 
     @router.post("/{subscription}/pause")
     def pause(
@@ -122,7 +124,9 @@ def _state_routes(router: APIRouter, door: Door) -> None:
     @router.put("/{subscription}/billing-threshold")
     def threshold(subscription: str, body: Threshold, call: Annotated[Call, Depends(changing)]) -> Response:
         """Say at which accrued spend an interim invoice is cut; null: never."""
-        return call.write(lambda tx: shown(Subscriptions(tx).set_threshold(subscription, body.sent()), tx))
+        return call.write(
+            lambda tx: shown(Subscriptions(tx).set_threshold(subscription, body.sent(), call.expect), tx)
+        )
 
     @router.post("/{subscription}/retry-payment")
     def retry_payment(

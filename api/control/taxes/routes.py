@@ -9,14 +9,13 @@ from pydantic import ConfigDict, Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from domain.catalog.tax_rates import written_tax_rate
 from domain.quantity import plain
 from storage.repositories.taxes import tax_rate_of
 from storage.services.fx_rates import FxRates
 from storage.services.tax_rates import TaxRateService
 from storage.tables.taxes import FxRateRow, TaxRateRow
-from storage.tenancy import Tx
 
 
 class TaxRateEdit(Body):
@@ -81,12 +80,9 @@ def tax_rate_routes(door: Door) -> APIRouter:
         name: Annotated[str | None, Query(description="Part of the name, in any case.")] = None,
     ) -> Response:
         """All tax rates, past and future ones too, the newest first. Sort by createdAt, name or country."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = TaxRateService(tx).page(query, country=country, name=name)
-            return Page([_tax_rate(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(
+            lambda tx, query: TaxRateService(tx).page(query, country=country, name=name), _tax_rate
+        )
 
     @router.get("/{rate_id}")
     def get(rate_id: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
@@ -124,14 +120,10 @@ def fx_rate_routes(door: Door) -> APIRouter:
         to_currency: Annotated[str | None, Query(alias="to")] = None,
     ) -> Response:
         """All exchange rates, the latest day first. Sort by day."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = FxRates(tx).page(
-                query, from_currency=from_currency, to_currency=to_currency
-            )
-            return Page([_fx_rate(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(
+            lambda tx, query: FxRates(tx).page(query, from_currency=from_currency, to_currency=to_currency),
+            _fx_rate,
+        )
 
     @router.get("/{rate_id}")
     def get(rate_id: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, PageQuery, managed_router
 from domain.people import written_team
 from storage.repositories.paging import keyset
 from storage.repositories.people import team_of
@@ -43,12 +43,11 @@ def team_routes(door: Door) -> APIRouter:
     ) -> Response:
         """A page of teams; sort by createdAt, name or id."""
 
-        def work(tx: Tx, page: PageQuery) -> Page:
+        def work(tx: Tx, page: PageQuery) -> Any:
             query = Teams(tx).matching(customer=customer_id, name=name, archived=archived)
-            rows, total, following = keyset(tx.session, query, SORTS, page)
-            return Page([shown_team(row) for row in rows], total, following)
+            return keyset(tx.session, query, SORTS, page)
 
-        return call.listing(work)
+        return call.listing(work, shown_team)
 
     @router.post("", status_code=201)
     def create(body: TeamBody, call: Annotated[Call, Depends(door.write(Area.CUSTOMERS))]) -> Response:

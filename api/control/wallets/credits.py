@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body, Instant
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from api.control.wallets.routes import DebitBody
 from domain.money import EXPONENTS, unpadded
 from storage.services.alerts import Alerts
@@ -17,7 +17,6 @@ from storage.services.wallet_grants import Grants
 from storage.services.wallet_holds import Holds
 from storage.services.wallet_top_ups import TopUps
 from storage.tables.wallet_grants import AlertRow, WalletGrantRow, WalletHoldRow, WalletTopUpRow
-from storage.tenancy import Tx
 
 
 class GrantBody(Body):
@@ -72,12 +71,7 @@ def grant_routes(door: Door) -> APIRouter:
     @router.get("/{wallet_id}/grants")
     def listing(wallet_id: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
         """What was put into the wallet, the newest first, with what is left of it."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = Grants(tx).page(wallet_id, query)
-            return Page([_grant(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(lambda tx, query: Grants(tx).page(wallet_id, query), _grant)
 
     @router.get("/{wallet_id}/grants/{grant_id}")
     def get(
@@ -121,12 +115,7 @@ def hold_routes(door: Door) -> APIRouter:
         wallet_id: Annotated[str | None, Query(alias="walletId")] = None,
     ) -> Response:
         """Holds, the newest first."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = Holds(tx).page(wallet_id, query)
-            return Page([_hold(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(lambda tx, query: Holds(tx).page(wallet_id, query), _hold)
 
     @router.get("/{hold_id}")
     def get(hold_id: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
@@ -161,12 +150,9 @@ def alert_routes(door: Door) -> APIRouter:
         kind: str | None = None,
     ) -> Response:
         """What needs somebody's eye, the newest first: LOW_BALANCE, WALLET_EMPTY, TOP_UP_FAILED, TOP_UP_PENDING."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = Alerts(tx).page(query, customer_id=customer_id, kind=kind)
-            return Page([_alert(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(
+            lambda tx, query: Alerts(tx).page(query, customer_id=customer_id, kind=kind), _alert
+        )
 
     return router
 
@@ -175,12 +161,7 @@ def _top_ups(router: APIRouter, door: Door) -> None:
     @router.get("/{wallet_id}/top-ups")
     def listing(wallet_id: str, call: Annotated[Call, Depends(door.read(Area.BILLING))]) -> Response:
         """Automatic refills, the newest first."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = TopUps(tx).page(wallet_id, query)
-            return Page([_top_up(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(lambda tx, query: TopUps(tx).page(wallet_id, query), _top_up)
 
     @router.post("/{wallet_id}/top-ups/{top_up_id}/confirm", status_code=200)
     def confirm(

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.control.answers import camel
 from api.control.bodies import Body
-from api.control.calls import Area, Call, Door, Page, PageQuery, managed_router
+from api.control.calls import Area, Call, Door, managed_router
 from storage.services.webhook_sources import WebhookSources
 from storage.tables.money import WebhookSourceRow
 from storage.tenancy import Tx
@@ -62,12 +62,7 @@ def webhook_source_routes(door: Door) -> APIRouter:
     @router.get("")
     def listing(call: Annotated[Call, Depends(door.read(Area.INTEGRATIONS))]) -> Response:
         """All sources, the newest first. Sort by createdAt or name."""
-
-        def work(tx: Tx, query: PageQuery) -> Page:
-            rows, total, following = sources(tx).page(query)
-            return Page([_shown(row) for row in rows], total, following)
-
-        return call.listing(work)
+        return call.listing(lambda tx, query: sources(tx).page(query), _shown)
 
     @router.get("/{source_id}")
     def get(source_id: str, call: Annotated[Call, Depends(door.read(Area.INTEGRATIONS))]) -> Response:

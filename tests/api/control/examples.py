@@ -199,8 +199,15 @@ MAKERS: dict[str, Maker] = {
     "/api/v1/bill-runs": _plain("/api/v1/bill-runs", **MONTH),
     "/api/v1/tax-rates": _plain("/api/v1/tax-rates", **TAX_RATE),
     "/api/v1/fx-rates": _plain("/api/v1/fx-rates", **FX_RATE),
+    "/api/v1/request-limits/plans": lambda world: world["/api/v1/rateplans"],
+    "/api/v1/request-limits/keys": lambda world: world["/api/v1/api-keys"],
+    "/api/v1/margin-levels": lambda world: world["/api/v1/customers"],
 }
 """Path before the id to what makes one."""
 
-NO_TENANTS_OWN = {"/api/v1/internal/tenants", "/api/v1/metrics/templates"}
+NO_TENANTS_OWN = {
+    "/api/v1/internal/tenants",
+    "/api/v1/metrics/templates",
+    "/api/v1/killed-sessions",
+}
 """Paths whose id is not a thing of one tenant."""

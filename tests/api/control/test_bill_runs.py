@@ -72,10 +72,20 @@ def test_another_tenants_offering_is_nobodys(api: Api) -> None:
 
 
 def test_of_two_runs_executed_one_is_queued_and_the_other_refused(api: Api) -> None:
-    one, other = asked(api)["id"], asked(api, environment="TEST")["id"]
+    one, other = asked(api)["id"], asked(api)["id"]
     assert api.post(f"{RUNS}/{one}/execute").status_code == 202
     assert api.post(f"{RUNS}/{one}/execute").status_code == 202, "executing it again changes nothing"
     problem(api.post(f"{RUNS}/{other}/execute"), 409, "BILL_RUN_IN_PROGRESS")
+
+
+def test_a_trial_run_under_way_stands_in_nobodys_way(api: Api) -> None:
+    trial, run, another = (
+        asked(api, environment="TEST")["id"],
+        asked(api)["id"],
+        asked(api, environment="TEST")["id"],
+    )
+    for each in (trial, run, another):
+        assert api.post(f"{RUNS}/{each}/execute").status_code == 202
 
 
 def test_a_run_started_elsewhere_counts_too(api: Api) -> None:

@@ -40,7 +40,7 @@ def test_a_voided_event_is_recorded_audited_and_in_the_log_once(api: Api, redis_
     problem(api.post(f"/api/v1/events/{key}/void", WHY), 409, "EVENT_ALREADY_CORRECTED")
 
 
-def test_an_amendment_shows_what_it_changes_and_is_itself_amended(api: Api, redis_url: str) -> None:
+def test_an_amendment_shows_what_it_changes_and_a_second_one_is_told_of_it(api: Api, redis_url: str) -> None:
     api.made("/api/v1/metrics", {"key": "api_calls", "name": "API Calls", "aggregationType": "SUM"})
     with session_scope(api.database_url) as session, Redis.from_url(redis_url) as redis:
         hot_state.publish(redis, tenant_rights(session, "acme", datetime.now(UTC)))

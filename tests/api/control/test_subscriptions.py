@@ -261,3 +261,8 @@ def test_the_spend_at_which_interim_invoices_are_cut_is_agreed_and_changed(api: 
         answer = api.put(path, {"billingThreshold": sent})
         assert (answer.status_code, answer.json()["data"]["billingThreshold"]) == (200, stands)
     problem(api.put(path, {"billingThreshold": 0}), 422, field="billingThreshold")
+    problem(api.put(path, {"billingThreshold": 9}, if_match='"1"'), 412)
+    tag = answer.headers["etag"]
+    assert api.put(path, {"billingThreshold": 9}, if_match=tag).status_code == 200
+    api.post(f"{SUBSCRIPTIONS}/{made['id']}/cancel", {})
+    problem(api.put(path, {"billingThreshold": 10}), 409, "SUBSCRIPTION_OVER")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from sqlalchemy import text
+
+from storage.database import session_scope
 from tests.api.control.conftest import Api, problem
+from tests.api.control.test_invoice_life import one_off
 
 TAX, FX = "/api/v1/tax-rates", "/api/v1/fx-rates"
 VAT = {"name": "VAT", "country": "de", "ratePercent": 19, "validFrom": "2020-01-01"}
@@ -52,6 +56,35 @@ def test_what_cannot_be_a_tax_rate_is_refused_by_field(api: Api) -> None:
     problem(api.post(TAX, VAT | {"country": "Germany"}), 422, field="country")
     problem(api.post(TAX, VAT | {"ratePercent": -1}), 422, field="ratePercent")
     problem(api.post(TAX, {"name": "VAT"}), 422)
+
+
+def test_a_tax_rate_is_changed_under_any_of_its_fields_names(api: Api) -> None:
+    to_come = VAT | {"validFrom": "2999-01-01", "region": "BY"}
+    one = f"{TAX}/{api.made(TAX, to_come)['id']}"
+    told = api.patch(one, {"state": "BE", "rate": "0.2"}).json()["data"]
+    assert (told["region"], told["ratePercent"]) == ("BE", "20")
+    assert api.patch(one, told).json()["data"]["revision"] == told["revision"], (
+        "an answer sent back changes nothing"
+    )
+    taken = problem(api.post(TAX, to_come | {"id": told["id"], "name": "Other"}), 409, "TAX_RATE_EXISTS")
+    assert told["id"] in taken["detail"]
+
+
+def test_a_day_gone_by_gets_no_rate_where_issued_invoices_rest_on_the_one_that_holds(api: Api) -> None:
+    api.made(FX, RATE | {"day": "2026-01-05", "rate": "0.9"})
+    api.made(FX, RATE | {"day": "2026-01-07", "rate": "0.95"})
+    invoice = one_off(api)
+    with session_scope(api.database_url) as session:
+        session.execute(
+            text("UPDATE invoice_lines SET price_currency = 'USD', currency = 'EUR', fx_rate = 0.95")
+        )
+    refused = problem(api.post(FX, RATE | {"day": "2026-01-10"}), 409, "FX_RATE_RELIED_ON")
+    assert "the rate of 2026-01-07 holds" in refused["detail"]
+    api.made(FX, RATE | {"day": "2026-01-06"})
+    api.made(FX, RATE | {"day": "2026-01-02"})
+    api.made(FX, RATE | {"day": "2999-01-02"})
+    api.made(f"/api/v1/invoices/{invoice['id']}/void", {"reason": "x"})
+    api.made(FX, RATE | {"day": "2026-01-10"})
 
 
 def test_a_day_has_one_exchange_rate_for_good(api: Api) -> None:

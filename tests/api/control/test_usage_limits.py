@@ -23,6 +23,7 @@ def test_a_limit_is_agreed_replaced_and_taken_away(api: Api) -> None:
     assert (changed["usageLimits"][0]["ovBehavior"], changed["revision"]) == ("IGNORE", made["revision"] + 1)
     again = api.put(path, {"usageLimits": [{**LIMIT, "ovBehavior": "IGNORE"}]}).json()["data"]
     assert again["revision"] == changed["revision"], "nothing changed"
+    problem(api.put(path, {"usageLimits": []}, if_match=f'"{made["revision"]}"'), 412)
     assert api.put(path, {"usageLimits": []}).json()["data"]["usageLimits"] == []
     entries = api.get(f"/api/v1/audit-log?targetId={made['id']}").json()["data"]
     assert [each["action"] for each in entries].count("SUBSCRIPTION_LIMITED") == 2

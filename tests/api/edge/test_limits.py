@@ -13,6 +13,7 @@ from redis import Redis
 from domain.access import CustomerRights
 from domain.limits import DEFAULTS, Limit, NotALimit, read_limit, write_limit
 from storage import access_state, event_log, hot_state
+from storage.repositories.keys import sha256_of
 from tests.api.edge.world import CUSTOMER_KEY, acme, event, rights, serving
 
 ACME = {"Authorization": f"Bearer {CUSTOMER_KEY}"}
@@ -89,6 +90,16 @@ async def test_a_tenant_and_a_plan_may_have_limits_of_their_own(redis: Redis, re
         access_state.set_limits(redis, "t1", {"access": None})
     async with serving(redis_url) as edge:
         assert "x-ratelimit-limit" not in (await ask(edge)).headers
+
+
+async def test_a_key_may_have_limits_of_its_own(redis: Redis, redis_url: str) -> None:
+    key = hot_state.read_key(redis, sha256_of(CUSTOMER_KEY))
+    assert key is not None
+    access_state.set_limits(
+        redis, "t1", {"plan/pro-plan/access": Limit(1), f"key/{key.key_id}/access": Limit(2)}
+    )
+    async with serving(redis_url) as edge:
+        assert [(await ask(edge, headers=ACME)).status_code for _ in range(3)] == [200, 200, 429]
 
 
 async def test_a_plans_rate_limit_holds_for_each_key_of_its_customers(redis: Redis, redis_url: str) -> None:

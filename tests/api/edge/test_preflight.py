@@ -105,7 +105,7 @@ async def test_a_gateway_at_a_known_address_names_the_tenant_alone(redis: Redis,
 async def test_margin_levels_are_told_and_honoured(
     edge: httpx.AsyncClient, redis: Redis, level: MarginLevel | None, answer: dict[str, Any], allowed: bool
 ) -> None:
-    access_state.set_margin(redis, "t1", "acme", level)
+    access_state.set_margins(redis, "t1", {"acme": level})
     params = {"tenantId": "t1", "scopeType": "CUSTOMER", "scopeId": "acme"}
     found = await edge.get(MARGIN, params=params, headers={"X-Tenant-Id": "t1"})
     assert found.json() == answer

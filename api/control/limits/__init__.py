@@ -1,0 +1,1 @@
+"""Limits of requests, margin levels and killed sessions, at the management door."""
