@@ -44,7 +44,7 @@ def input_hashes(
 ) -> pl.DataFrame:
     """INPUTS of each invoice that ROUTED_LINES name: the SHA-256 over a manifest of its lines (count, quantity and sums of the
     hashes of METERED_EVENTS, the line's row of BILLING_TERMS, the units carried in by ROLLOVERS, what of the frozen wallet
-    balances it draws on) and the version of the code. One pass over the events."""
+    and bonus balances it draws on) and the version of the code. One pass over the events."""
     invoiced = routed_lines.filter(pl.col("invoice_id").is_not_null())
     lines = invoiced.select("tenant_id", "invoice_id", "line_id")
     manifest = (
@@ -55,7 +55,7 @@ def input_hashes(
     texts = manifest.select(
         "tenant_id", "invoice_id", "raw_until", line=pl.struct(_MANIFEST).struct.json_encode()
     )
-    taken_over = pl.concat([_drawn(invoiced), _carried(lines, rollovers)])
+    taken_over = pl.concat([_drawn(invoiced), _bonus(invoiced), _carried(lines, rollovers)])
     further = taken_over.group_by("tenant_id", "invoice_id").agg(pl.col("said").sort().str.join("\n"))
     invoices = texts.group_by("tenant_id", "invoice_id", maintain_order=True).agg(
         pl.col("raw_until").max(), pl.col("line").str.join("\n")
@@ -85,6 +85,15 @@ def _drawn(lines: pl.DataFrame) -> pl.DataFrame:
     parts = each.drop_nulls().unnest("wallet_payments").group_by("tenant_id", "invoice_id", "grant_id")
     said = pl.format("wallet {} {}", "grant_id", pl.col("amount").cast(TEXT))
     return parts.agg(pl.col("amount").sum()).select("tenant_id", "invoice_id", said=said)
+
+
+def _bonus(lines: pl.DataFrame) -> pl.DataFrame:
+    """`tenant_id, invoice_id, said`: the bonus units that each line draws of each grant."""
+    if "bonus_draws" not in lines.columns:
+        return pl.DataFrame(schema=_SAID)
+    each = lines.select("tenant_id", "invoice_id", "line_id", "bonus_draws").explode("bonus_draws")
+    said = pl.format("bonus {} {} {}", "line_id", "grant_id", pl.col("units").cast(TEXT))
+    return each.drop_nulls().unnest("bonus_draws").select("tenant_id", "invoice_id", said=said)
 
 
 def _carried(lines: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFrame:

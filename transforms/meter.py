@@ -23,11 +23,12 @@ def meter(
     terms: pl.DataFrame,
     month: str,
     rollovers: pl.DataFrame | None = None,
+    bonus_balances: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """METERED_EVENTS of a month (YYYY-MM) under these BILLING_TERMS, in order of line and time. Events that were voided or amended
     since do not count, whenever that was: `validated_events` must hold the acts upon them, too.
 
-    rollovers: ROLLOVERS of the month, whose units are free too. Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
+    rollovers: ROLLOVERS of the month, whose units are free too. bonus_balances: BONUS_BALANCES, whose units cover usage. Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
     """
     usage = numbered(terms)
     due = _with_carried(usage.filter("due"), rollovers)
@@ -36,7 +37,10 @@ def meter(
     # What their terms say is looked up once they are in order, so that sorting moves as little as can be.
     billable = event_charges(enriched.filter(billed).drop(*USED, "disposition"), usage=due)
     estimated = estimate_revenue(
-        billable, usage=_with_shared(due, billable), final_values=_final_values(billable, due)
+        billable,
+        usage=_with_shared(due, billable),
+        final_values=_final_values(billable, due),
+        bonus_balances=bonus_balances,
     )
     earning = looked_up(estimated, usage.select(*USED, *AGREED), at="term_no").with_columns(
         disposition=nw.lit("BILLABLE")
@@ -52,6 +56,7 @@ def meter_by_customers(
     terms: pl.DataFrame,
     month: str,
     rollovers: pl.DataFrame | None = None,
+    bonus_balances: pl.DataFrame | None = None,
     most: int = MOST,
 ) -> Parts:
     """`meter`, some customers at a time: parts of at most so many events and one customer's more. The same rows.
@@ -67,8 +72,9 @@ def meter_by_customers(
     else:
         parts = shares.select(*_WHO, "share").partition_by("share", include_key=False)
         concerned = [_only(validated_events, part) for part in parts]
+    taken_over = {"rollovers": rollovers, "bonus_balances": bonus_balances}
     return Parts(
-        meter(validated_events=events, terms=terms, month=month, rollovers=rollovers) for events in concerned
+        meter(validated_events=events, terms=terms, month=month, **taken_over) for events in concerned
     )
 
 
