@@ -263,6 +263,12 @@ def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str
     return line_id(contract.tenant_id, contract.subscription_id, period.start, name)
 
 
+def line_charged_ahead(contract: Contract, row: Mapping[str, Any]) -> str:
+    """The id of the line that charged, with the bill of the period before, the fee that this FEE_CREDIT gives back."""
+    before = contract.schedule.at(row["period_start"] - _MICROSECOND)
+    return _line_of(contract, before, {**row, "kind": "ADVANCE_FEE"})
+
+
 def _before(contract: Contract, period: Period, item: Mapping[str, Any]) -> dict[str, Any]:
     """Where the free units come from that carry over: the same contract's period before. A change lets them lapse."""
     if not item["rollover"] or contract.starts_at >= period.start:

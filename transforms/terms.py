@@ -14,11 +14,6 @@ _USAGE = pl.col("kind") == "USAGE"
 NOT_HONOURED: tuple[tuple[str, pl.Expr, pl.Expr], ...] = (
     # No longer written; a version published before may still say it.
     ("Rate", _USAGE & (pl.col("billing_timing") != "ARREARS"), pl.lit("charges in advance")),
-    (
-        "Discount",
-        (pl.col("kind") == "FEE_CREDIT") & (pl.col("coupons").list.len() > 0),
-        pl.lit("a credit for a fee that a coupon had reduced"),
-    ),
     ("Rate", pl.col("unsupported").is_not_null(), pl.col("unsupported")),
 )
 """(stage, which terms, what they ask for): terms that may be agreed, but not billed yet. Billing them as if they were not there

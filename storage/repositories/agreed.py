@@ -20,7 +20,7 @@ from domain.exchange import LIVE_RATE, no_rate
 from domain.money import currency_exponent
 from domain.period import zone
 from domain.tax import TaxEngine, TaxQuestion, TaxTable
-from domain.terms import Contract
+from domain.terms import Contract, line_charged_ahead
 from storage.repositories.billing_entities import BillingEntities
 from storage.repositories.coupons import CouponRepository, discounts_during
 from storage.repositories.customers import Customers
@@ -56,6 +56,7 @@ class Agreed:
             discounts = discounts_during(attached, _charged_at(contract, row))
             row = row | self._in_currency(contract, customer, row, discounts)
             row |= self._spent(row)
+            row |= self._charged_ahead(contract, row)
             found.append(row | {"tax": self._tax(customer, contract, row)})
         return found
 
@@ -109,6 +110,16 @@ class Agreed:
             done["problem"] = _not_billed(row["subscription_id"], missing[0])
         return done
 
+    def _charged_ahead(self, contract: Contract, row: dict[str, Any]) -> dict[str, Any]:
+        """Of a fee that comes back and that coupons had reduced, what was really charged. On no invoice, it holds the customer."""
+        if row["kind"] != "FEE_CREDIT" or not row["coupons"]:
+            return {}
+        charged = self._bills.charged(line_charged_ahead(contract, row))
+        if charged is None:
+            problem = row["problem"] or _not_charged(row)
+            return {"coupons": [], "problem": problem}
+        return {"coupons": [], "flat_amount": charged, "price_currency": None, "fx_rate": None}
+
     def _tax(self, customer: Customer, contract: Contract, row: dict[str, Any]) -> str | None:
         """How the row is taxed, as JSON. The day of tax is the last one of the period, in the customer's time zone."""
         status = customer.tax or TaxStatus()
@@ -149,6 +160,13 @@ def _last_day(row: dict[str, Any], local: Any) -> Any:
 
 def _times(amount: Decimal, rate: Decimal) -> Decimal:
     return round(amount * rate, _PLACES)
+
+
+def _not_charged(row: dict[str, Any]) -> str:
+    return (
+        f"NO_EARLIER_BILL: what subscription {row['subscription_id']} paid ahead for its period from {row['period_start']:%Y-%m-%d} is "
+        "not known, because the bill of the period before is on no invoice; bill that month first"
+    )
 
 
 def _not_billed(subscription_id: str, start: datetime) -> str:

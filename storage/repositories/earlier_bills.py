@@ -34,6 +34,23 @@ class EarlierBills:
         known = self._known[subscription_id]
         return {start: known[start] for start in periods if start in known}
 
+    def charged(self, line_id: str) -> Decimal | None:
+        """What a line came to after discounts, before tax that is added, with what was put right since; None: it is on no invoice."""
+        line, row = InvoiceLineRow, AdjustmentRow
+        billed = (
+            select(func.sum(line.amount + line.commit_adjustment - line.discount))
+            .join(InvoiceRow, (InvoiceRow.tenant_id == line.tenant_id) & (InvoiceRow.id == line.invoice_id))
+            .where(
+                line.tenant_id == self._tenant_id, line.line_id == line_id, InvoiceRow.status != "VOID",
+                InvoiceRow.kind != "THRESHOLD",
+            )
+        )  # fmt: skip
+        found = self._session.scalar(billed)
+        if found is None:
+            return None
+        mine = row.tenant_id == self._tenant_id, row.line_id == line_id
+        return found + (self._session.scalar(select(func.sum(row.amount)).where(*mine)) or _ZERO)
+
     def _read(self, subscription_id: str) -> dict[datetime, Spent]:
         """What prepayments, draws and overage come to is not spent towards a commitment; a true-up is."""
         line = InvoiceLineRow
