@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -24,7 +24,7 @@ from domain.period import (
 from domain.subscription import live_part
 from domain.terms_agreed import plan_columns, price_columns
 from domain.terms_by_dimension import by_dimension
-from domain.terms_of_fees import fees_of_period
+from domain.terms_of_fees import OF_BASE_FEES, fees_of_period
 from domain.usage_limits import UsageLimit, limited
 
 SETUP_FEE_ORDER, BASE_FEE_ORDER = -1, 0
@@ -36,14 +36,15 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class PlanTerms:
-    """A published plan version, ready to be billed. `items`: the columns that are the same for every contract, per line."""
+    """A published plan version, ready to be billed. `items`: the columns that are the same for every contract, per line.
+    commitments: the spend agreed beforehand, by plan (a bundle has several)."""
 
     plan: str
     version: int
     currency: str
     items: tuple[Mapping[str, Any], ...]
     units: tuple[str, ...]
-    commitment: Mapping[str, Any] | None = None
+    commitments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
     agreed = content.get("commitment")
     items += _commitment_items(shared, content, len(items)) if agreed else []
     units = tuple(price["unit"] for price in content["prices"])
-    return PlanTerms(plan, version, content["currency"], tuple(items), units, agreed)
+    return PlanTerms(
+        plan, version, content["currency"], tuple(items), units, {plan: agreed} if agreed else {}
+    )
 
 
 def free_terms(terms: PlanTerms) -> PlanTerms:
@@ -125,7 +128,7 @@ def free_terms(terms: PlanTerms) -> PlanTerms:
         for item in terms.items
         if item["kind"] not in ("SETUP_FEE", "COMMITMENT") and item["dimension_value"] is None
     )
-    return replace(terms, items=tuple({**item, **_free(item)} for item in items), commitment=None)
+    return replace(terms, items=tuple({**item, **_free(item)} for item in items), commitments={})
 
 
 def unbillable_terms(terms: PlanTerms, what: str) -> PlanTerms:
@@ -191,8 +194,8 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "escrow": contract.escrow,
     }
     rows = []
-    stands = _committed(contract, period, live)
-    of_period |= stands
+    plans = {item["plan"] for item in contract.terms.items}
+    stands = {plan: _committed(contract, plan, period, live) for plan in plans}
     for item in _items(contract, period, live, stands, due=due):
         line: dict[str, Any] = {
             "line_id": _line_of(contract, period, item),
@@ -203,13 +206,21 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         if earlier:
             line["description"] = f"{item['description']}, {_days(contract, live)}"
         rows.append(
-            {**item, **of_period, **line, **_before(contract, period, item), **_for_part(item, period, live)}
+            {
+                **item,
+                **of_period,
+                **stands[item["plan"]],
+                **line,
+                **_before(contract, period, item),
+                **_for_part(item, period, live),
+            }
         )
     return rows
 
 
-def _committed(contract: Contract, period: Period, live: Period) -> dict[str, Any]:
-    agreed = contract.terms.commitment
+def _committed(contract: Contract, plan: str, period: Period, live: Period) -> dict[str, Any]:
+    """How the commitment of one of the contract's plans stands, met by that plan's lines alone."""
+    agreed = contract.terms.commitments.get(plan)
     if agreed is None:
         return {"commitment": None}
     if not whole_periods(agreed, contract.schedule):
@@ -231,14 +242,14 @@ def _has_line(model: str, stands: Mapping[str, Any], contract: Contract, period:
 
 
 def _items(
-    contract: Contract, period: Period, live: Period, stands: Mapping[str, Any], *, due: bool
+    contract: Contract, period: Period, live: Period, stands: Mapping[str, Mapping[str, Any]], *, due: bool
 ) -> Iterator[Mapping[str, Any]]:
     """The plan's items as they stand on the bill of a period; of another month's, only what usage needs to know."""
     for item in contract.terms.items:
         if item["kind"] == "USAGE":
             yield limited(item, contract.limits)
         elif item["kind"] == "COMMITMENT":
-            if due and _has_line(item["model"], stands, contract, period):
+            if due and _has_line(item["model"], stands[item["plan"]], contract, period):
                 yield item
         elif due:
             times = {"starts_at": contract.starts_at, "ends_at": contract.ends_at, "opens": contract.opens}
@@ -251,6 +262,14 @@ def _items(
 def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str:
     """The id of an item's line in a period. The first stretch of a period keeps the line's plain id, so that a change leaves what
     is billed before it alone."""
+    name = _name_of(contract, item)
+    if any(end > period.start for end in contract.earlier_ends):
+        name = f"{name}@{contract.starts_at.isoformat()}"
+    return line_id(contract.tenant_id, contract.subscription_id, period.start, name)
+
+
+def _name_of(contract: Contract, item: Mapping[str, Any]) -> str:
+    """What tells an item from the others of its contract."""
     name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
     if item["kind"] == "COMMITMENT":
         name = f"{name}:{item['model']}"
@@ -258,9 +277,24 @@ def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str
         name = f"{name}+{item['plan']}"
     if item["dimension_value"] is not None:
         name = f"{name}={item['dimension_value']}"
-    if any(end > period.start for end in contract.earlier_ends):
-        name = f"{name}@{contract.starts_at.isoformat()}"
-    return line_id(contract.tenant_id, contract.subscription_id, period.start, name)
+    return name
+
+
+def fees_of_plan(contract: Contract, plan: str, starts: Iterable[datetime]) -> frozenset[str]:
+    """The ids that lines of no unit may have which the plan, one of the contract's, bills for the periods that start then."""
+    fees = [item for item in contract.terms.items if item["plan"] == plan and item["unit"] is None]
+    named = {
+        _name_of(contract, {**item, "kind": kind})
+        for item in fees
+        for kind in ({item["kind"], *OF_BASE_FEES} if item["kind"] == "BASE_FEE" else {item["kind"]})
+    }
+    later = [f"@{start.isoformat()}" for start, _ in contract.pieces]
+    return frozenset(
+        line_id(contract.tenant_id, contract.subscription_id, start, f"{name}{stretch}")
+        for start in starts
+        for name in named
+        for stretch in ["", *later]
+    )
 
 
 def line_charged_ahead(contract: Contract, row: Mapping[str, Any]) -> str:

@@ -55,10 +55,10 @@ def _commitments(
 ) -> Iterator[tuple[str, str, Decimal]]:
     """(month, line_id, adjustment) of each line of a commitment. It sees charges after minimum and maximum spend."""
     agreed = terms.filter(pl.col("commitment").is_not_null()).select(
-        *LINE_KEY, "commitment", "exponent", "rounding"
+        *LINE_KEY, "plan", "commitment", "exponent", "rounding"
     )
     charged = pl.col("amount") + pl.col("commit_adjustment").fill_null(0)
-    group = ["month", "tenant_id", "subscription_id", "period_start", "commitment"]
+    group = ["month", "tenant_id", "subscription_id", "period_start", "plan", "commitment"]
     of_agreement = (
         lines.join(agreed, on=LINE_KEY, how="inner")
         .join(adjustments, on=LINE_KEY, how="left")

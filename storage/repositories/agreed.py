@@ -20,16 +20,18 @@ from domain.exchange import LIVE_RATE, no_rate
 from domain.money import currency_exponent
 from domain.period import zone
 from domain.tax import TaxEngine, TaxQuestion, TaxTable
-from domain.terms import Contract, line_charged_ahead
+from domain.terms import Contract, fees_of_plan, line_charged_ahead
 from storage.repositories.billing_entities import BillingEntities
 from storage.repositories.coupons import CouponRepository, discounts_during
 from storage.repositories.customers import Customers
-from storage.repositories.earlier_bills import EarlierBills
+from storage.repositories.earlier_bills import EarlierBills, Own, Spent
 from storage.repositories.taxes import TaxRates, fx_table
 from storage.tables.catalog import OfferingRow
 
 _MICROSECOND = timedelta(microseconds=1)
 _PLACES = 12
+_Known = dict[tuple[str, str], dict[datetime, Spent]]
+"""By plan and commitment: what earlier periods of the term came to."""
 
 
 class Agreed:
@@ -51,11 +53,12 @@ class Agreed:
         """The contract's rows of BILLING_TERMS with all of it."""
         customer = self._customers[contract.customer_id]
         found = []
+        known: _Known = {}
         for row in rows:
             attached = self._coupons.get(row["subscription_id"], ())
             discounts = discounts_during(attached, _charged_at(contract, row))
             row = row | self._in_currency(contract, customer, row, discounts)
-            row |= self._spent(row)
+            row |= self._spent(contract, row, known)
             row |= self._charged_ahead(contract, row)
             found.append(row | {"tax": self._tax(customer, contract, row)})
         return found
@@ -94,14 +97,20 @@ class Agreed:
         began: datetime = contract.pieces[0][0] if contract.pieces else contract.starts_at
         return began.astimezone(local).date()
 
-    def _spent(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What the term's earlier periods were billed. A period that is on no invoice yet holds the customer."""
+    def _spent(self, contract: Contract, row: dict[str, Any], known: _Known) -> dict[str, Any]:
+        """What the term's earlier periods were billed. A period that is on no invoice yet holds the customer. known: what was found
+        for rows before this one."""
         if row["commitment"] is None:
             return {}
         agreed = Committed.from_text(row["commitment"])
         if not agreed.earlier:
             return {}
-        billed = self._bills.of(row["subscription_id"], agreed.earlier)
+        key = (row["plan"], row["commitment"])
+        if key not in known:
+            known[key] = self._bills.of(
+                row["subscription_id"], agreed.earlier, _own(contract, row["plan"], agreed)
+            )
+        billed = known[key]
         missing = [start for start in agreed.earlier if start not in billed]
         spent = sum((charged for charged, _ in billed.values()), Decimal(0))
         drawn = sum((taken for _, taken in billed.values()), Decimal(0))
@@ -137,6 +146,16 @@ class Agreed:
             answer = self._taxes.answer(question)
             self._answers[question] = answer and answer.as_text()
         return self._answers[question]
+
+
+def _own(contract: Contract, plan: str, agreed: Committed) -> Own | None:
+    """Which lines of the term's earlier periods are the plan's, where the contract has several."""
+    items = contract.terms.items
+    if all(item["plan"] == plan for item in items):
+        return None
+    units = {item["unit"] for item in items if item["plan"] == plan and item["unit"] is not None}
+    fees = fees_of_plan(contract, plan, agreed.earlier)
+    return lambda line, unit: line in fees if unit is None else unit in units
 
 
 def _charged_at(contract: Contract, row: dict[str, Any]) -> datetime:
