@@ -21,6 +21,7 @@ from domain.period import (
     periods_overlapping,
     zone,
 )
+from domain.spend_limit import SpendLimit
 from domain.subscription import live_part
 from domain.terms_agreed import plan_columns, price_columns
 from domain.terms_by_dimension import by_dimension
@@ -73,6 +74,7 @@ class Contract:
     opens: bool = True
     escrow: str | None = None
     limits: tuple[UsageLimit, ...] = ()
+    spend_limit: SpendLimit | None = None
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -192,6 +194,7 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "billing_mode": contract.billing_mode,
         "offering": contract.offering,
         "escrow": contract.escrow,
+        "spend_limit": contract.spend_limit and contract.spend_limit.hard,
     }
     rows = []
     plans = {item["plan"] for item in contract.terms.items}

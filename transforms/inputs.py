@@ -31,6 +31,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _STIRRING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 _LANES = {"sum_a": 0x243F6A8885A308D3, "sum_b": 0x13198A2E03707344}
 _TWO_64 = pl.lit(2**64, dtype=pl.Int128)
+_LATER = ("spend_limit",)
+"""Terms that came with later releases: said only where they are agreed, so that older hashes stay true."""
 _MANIFEST = ("line_id", "events", "filtered", "quantity", "distinct", *_LANES, "terms")
 
 
@@ -109,7 +111,11 @@ def _carried(lines: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFram
 def _terms(terms: pl.DataFrame) -> pl.DataFrame:
     """`line_id, terms`: each due line's agreed terms, as text with every number exact."""
     due = terms.filter("due")
-    return due.select("line_id", terms=pl.struct(sorted(BILLING_TERMS.schema)).struct.json_encode())
+    said = pl.struct(sorted(set(BILLING_TERMS.schema) - set(_LATER))).struct.json_encode()
+    more = pl.when(pl.any_horizontal(pl.col(_LATER).is_not_null())).then(
+        pl.struct(_LATER).struct.json_encode()
+    )
+    return due.select("line_id", terms=pl.concat_str(said, more, ignore_nulls=True))
 
 
 def _events(metered: pl.LazyFrame, terms: pl.DataFrame) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from domain.commitment import Committed
 from domain.money import allocate, prorate, round_money
 from transforms.adjustments import carried_forward
 from transforms.frames import AMOUNT, COMMITTED_LINES
+from transforms.spend_limits import beyond_limits
 from transforms.terms import LINE_KEY, LINE_ORDER
 
 _AGREED = ["month", "tenant_id", "subscription_id", "period_start", "active_start", "plan"]
@@ -27,12 +28,19 @@ def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
     A subscription that was live for a part of the period owes that part of the minimum, and pays at most that part of the
     maximum, by elapsed time, rounded once. The adjustment is shared out by amount, largest remainder, ties to the first line;
-    where nothing was charged it stands on the first line. What a commitment adds or takes stands on lines of its own. Lines
+    where nothing was charged it stands on the first line. Before that, usage beyond the subscription's own limit in money is cut
+    (transforms.spend_limits), so that bounds and commitments see what is billed. What a commitment adds or takes stands on lines of its own. Lines
     with a problem are held, and left alone.
     """
     bounded = terms.filter(pl.col("minimum_spend").is_not_null() | pl.col("maximum_spend").is_not_null())
     agreed = bounded.select(*LINE_KEY, "active_start", "plan", *_TERMS)
     sound = rated_lines.filter(pl.col("problem").is_null())
+    cuts = beyond_limits(sound, terms)
+    sound = (
+        sound.join(cuts, on=LINE_KEY, how="left", maintain_order="left")
+        .with_columns(pl.col("cut").fill_null(0))
+        .with_columns(amount=pl.col("amount") + pl.col("cut"))
+    )
     lines = sound.filter(~pl.col("model").is_in(COMMITMENT_LINES)).select(
         *LINE_KEY, "tenant_id", "subscription_id", "period_start", "line_order", "amount", "customer_id"
     )
@@ -45,8 +53,11 @@ def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     adjustments = pl.DataFrame(adjusted, schema=schema, orient="row")
     agreed_before = list(_commitments(sound, adjustments, terms))
     adjustments = pl.concat([adjustments, pl.DataFrame(agreed_before, schema=schema, orient="row")])
-    committed = rated_lines.join(adjustments, on=LINE_KEY, how="left", maintain_order="left")
-    lines = COMMITTED_LINES.conform(committed.with_columns(pl.col("commit_adjustment").fill_null(0)))
+    committed = rated_lines.join(adjustments, on=LINE_KEY, how="left", maintain_order="left").join(
+        cuts, on=LINE_KEY, how="left", maintain_order="left"
+    )
+    whole = pl.col("commit_adjustment").fill_null(0) + pl.col("cut").fill_null(0)
+    lines = COMMITTED_LINES.conform(committed.with_columns(commit_adjustment=whole))
     return carried_forward(committed_lines=lines, terms=terms)
 
 

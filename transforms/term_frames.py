@@ -85,6 +85,12 @@ BILLING_TERMS = Table(
         _c("rollover", FLAG, "unused free units carry over"),
         _c("minimum_spend", PRICE, "the subscription's least charge for a period", True),
         _c("maximum_spend", PRICE, "the subscription's greatest charge for a period", True),
+        _c(
+            "spend_limit",
+            PRICE,
+            "what the subscription's usage of all units is billed at most in the period; null: all of it",
+            True,
+        ),
         _c("coupons", pl.List(TEXT), "coupons acting on the period, in order of attachment (JSON each)"),
         _c(
             "escrow",

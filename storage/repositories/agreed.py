@@ -30,6 +30,7 @@ from storage.tables.catalog import OfferingRow
 
 _MICROSECOND = timedelta(microseconds=1)
 _PLACES = 12
+_SPENDS = ("minimum_spend", "maximum_spend", "spend_limit")
 _Known = dict[tuple[str, str], dict[datetime, Spent]]
 """By plan and commitment: what earlier periods of the term came to."""
 
@@ -85,7 +86,7 @@ class Agreed:
             "price_currency": own,
             "fx_rate": rate,
             "coupons": [each.as_text() for each in converted],
-            **{name: row[name] and _times(row[name], rate) for name in ("minimum_spend", "maximum_spend")},
+            **{name: row[name] and _times(row[name], rate) for name in _SPENDS},
             "commitment": row["commitment"] and Committed.from_text(row["commitment"]).times(rate).as_text(),
         }
 
