@@ -23,7 +23,7 @@ from domain.period import (
 )
 from domain.spend_limit import SpendLimit
 from domain.subscription import live_part
-from domain.terms_agreed import plan_columns, price_columns
+from domain.terms_agreed import fee_ahead, plan_columns, price_columns
 from domain.terms_by_dimension import by_dimension
 from domain.terms_of_fees import OF_BASE_FEES, fees_of_period
 from domain.usage_limits import UsageLimit, limited
@@ -99,6 +99,7 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
         "problem": None,
         **dict.fromkeys(_OF_SOME_LINES),
         **plan_columns(content),
+        "fee_ahead": fee_ahead(content),
     }
     prices = [
         line
@@ -149,6 +150,7 @@ def _free(item: Mapping[str, Any]) -> dict[str, Any]:
         "included_free": Decimal(0),
         "rollover": False,
         "billing_timing": "ARREARS",
+        "fee_ahead": None,
         "dimension_fields": None,
     }
 
@@ -206,6 +208,8 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         }
         if item["dimension_fields"]:
             line["free_pool"] = _line_of(contract, period, {**item, "dimension_value": None})
+        if contract.starts_at >= period.start:
+            line["fee_ahead"] = None  # No bill came before.
         if earlier:
             line["description"] = f"{item['description']}, {_days(contract, live)}"
         rows.append(

@@ -91,6 +91,12 @@ BILLING_TERMS = Table(
             "what the subscription's usage of all units is billed at most in the period; null: all of it",
             True,
         ),
+        _c(
+            "fee_ahead",
+            PRICE,
+            "the base fee that an earlier bill charged for the whole period, where it counts towards what is agreed for it",
+            True,
+        ),
         _c("coupons", pl.List(TEXT), "coupons acting on the period, in order of attachment (JSON each)"),
         _c(
             "escrow",

@@ -30,7 +30,7 @@ from storage.tables.catalog import OfferingRow
 
 _MICROSECOND = timedelta(microseconds=1)
 _PLACES = 12
-_SPENDS = ("minimum_spend", "maximum_spend", "spend_limit")
+_SPENDS = ("minimum_spend", "maximum_spend", "spend_limit", "fee_ahead")
 _Known = dict[tuple[str, str], dict[datetime, Spent]]
 """By plan and commitment: what earlier periods of the term came to."""
 
