@@ -374,7 +374,7 @@ def _plan_name(name: str) -> str:
 
 _OF_SOME_LINES = (
     "rollover_cap", "rolls_from_month", "rolls_from_line", "dimension_fields", "dimension_value", "free_pool",
-    "service_start", "service_end",
+    "service_start", "service_end", "cap_carries",
 )  # fmt: skip
 _USAGE_ONLY = (
     "unit", "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee",

@@ -36,11 +36,11 @@ def _not_honoured(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def price_columns(price: Mapping[str, Any]) -> dict[str, Any]:
-    """What the price of one unit says besides. Free units are the cap where a behaviour is agreed and no limit."""
+    """What the price of one unit says besides. Free units are the cap where a behaviour is agreed and no limit, with
+    those carried in (cap_carries)."""
     behavior = price.get("ovBehavior")
     limit = price.get("limit")
     rollover = price.get("rollover") or {}
-    own = {"unsupported": "free units that carry over where they are the limit, too"}
     moving = rollover and limit is None and behavior in ("BLOCK", "IGNORE")
     return {
         "cap": _decimal(price["includedFree"] if behavior and limit is None else limit),
@@ -48,7 +48,7 @@ def price_columns(price: Mapping[str, Any]) -> dict[str, Any]:
         "rollover": bool(rollover),
         "rollover_cap": _decimal(rollover.get("cap")),
         "billing_timing": price.get("billingTiming", "ARREARS"),
-        **(own if moving else {}),
+        "cap_carries": True if moving else None,
         **({"tax_code": price["taxCategory"]} if price.get("taxCategory") else {}),
     }
 

@@ -53,6 +53,7 @@ def _of_value(item: Mapping[str, Any], value: str) -> dict[str, Any]:
         "included_free": Decimal(0),
         "min_fee": None,
         "cap": None,
+        "cap_carries": None,
         "cap_behavior": None,
         "rollover": False,
     }

@@ -70,7 +70,7 @@ def limited(item: Mapping[str, Any], limits: Iterable[UsageLimit]) -> Mapping[st
         return item
     if item["dimension_fields"] and mine.behavior != "CHARGE":
         return {**item, "unsupported": "a price by dimension under the subscription's hard limit"}
-    return {**item, "cap": mine.limit, "cap_behavior": mine.behavior}
+    return {**item, "cap": mine.limit, "cap_behavior": mine.behavior, "cap_carries": None}
 
 
 def limited_features(features: Iterable[Feature], limits: Iterable[UsageLimit]) -> tuple[Feature, ...]:

@@ -31,7 +31,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _STIRRING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 _LANES = {"sum_a": 0x243F6A8885A308D3, "sum_b": 0x13198A2E03707344}
 _TWO_64 = pl.lit(2**64, dtype=pl.Int128)
-_LATER = ("spend_limit", "fee_ahead")
+_LATER = ("spend_limit", "fee_ahead", "cap_carries")
 """Terms that came with later releases: said only where they are agreed, so that older hashes stay true."""
 _MANIFEST = ("line_id", "events", "filtered", "quantity", "distinct", *_LANES, "terms")
 

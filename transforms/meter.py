@@ -12,6 +12,7 @@ from transforms.frames import METERED_EVENTS, QUANTITY
 from transforms.free_units import shared_out
 from transforms.in_force import in_force
 from transforms.s03_aggregate import reduce_usage
+from transforms.terms import with_carried
 
 MOST = 2_000_000
 """Events metered at once: about 2 GiB of memory."""
@@ -31,7 +32,7 @@ def meter(
     rollovers: ROLLOVERS of the month, whose units are free too. bonus_balances: BONUS_BALANCES, whose units cover usage. Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
     """
     usage = numbered(terms)
-    due = _with_carried(usage.filter("due"), rollovers)
+    due = with_carried(usage.filter("due"), rollovers)
     enriched = once(enrich(nw.from_native(in_force(validated_events)), terms=terms, month=month))
     billed = nw.col("disposition") == "BILLABLE"
     # What their terms say is looked up once they are in order, so that sorting moves as little as can be.
@@ -93,16 +94,6 @@ def _final_values(billable: Events, due: pl.DataFrame) -> pl.DataFrame:
     """`line_id, final_value` of the lines whose value is known only at the end."""
     lines = due.filter(pl.col("aggregation").is_in(AT_THE_END))
     return _values(billable, due, lines).rename({"value": "final_value"})
-
-
-def _with_carried(due: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFrame:
-    """The terms with the units carried in among their free units; without any, as they are."""
-    if rollovers is None or not rollovers["carried"].sum():
-        return due
-    carried = rollovers.filter(pl.col("carried") > 0).select("line_id", "carried")
-    free = pl.col("included_free") + pl.col("carried").fill_null(0)
-    joined = due.join(carried, on="line_id", how="left", maintain_order="left")
-    return joined.with_columns(included_free=free).drop("carried")
 
 
 def _with_shared(due: pl.DataFrame, billable: Events) -> pl.DataFrame:

@@ -75,6 +75,11 @@ def run(
         "wallet_balances": WALLET_BALANCES.empty() if wallet_balances is None else wallet_balances,
         "bonus_balances": BONUS_BALANCES.empty() if bonus_balances is None else bonus_balances,
     }
+    # Free units carried in are frozen before metering: caps may grow by them.
+    inputs["rollovers"] = rollover(
+        terms=due(terms),
+        earlier_allowances=inputs["earlier_allowances"],  # type: ignore[arg-type]
+    )
     made: dict[str, pl.DataFrame] = {}
     for stage in STAGES:
         known = inputs | made

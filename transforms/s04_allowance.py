@@ -10,7 +10,7 @@ from transforms.bonus_units import concerned, cover
 from transforms.frames import ALLOWANCES, QUANTITY
 from transforms.free_units import shared_out
 from transforms.table import BONUS_DRAWS
-from transforms.terms import HARD_CAP, LINE_KEY, LINE_ORDER
+from transforms.terms import HARD_CAP, LINE_KEY, LINE_ORDER, with_carried
 
 _TERMS = ("line_order", "included_free", "free_pool", "rollover")
 _NOTHING = pl.lit(0, dtype=QUANTITY)
@@ -58,7 +58,7 @@ def allowance(
         .with_columns(pl.col("carried").fill_null(0), used=payable.fill_null(0), payable=payable)
         .with_columns(free=pl.col("included_free") + pl.col("carried"))
     ).with_columns(included=pl.min_horizontal("used", "free"))
-    bonus = _bonus(lines, terms, metered_events, bonus_balances)
+    bonus = _bonus(lines, with_carried(terms, rollovers), metered_events, bonus_balances)
     return ALLOWANCES.conform(
         lines.join(bonus, on="line_id", how="left", maintain_order="left")
         .with_columns(

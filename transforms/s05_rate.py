@@ -154,7 +154,8 @@ def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
 
 def _with_blocked() -> pl.Expr:
     """What the line says, with what a cap kept off the bill; where usage is to be ignored, nothing is said."""
-    beyond, limit = (pl.col(name).cast(TEXT).str.replace(r"\.?0+$", "") for name in ("beyond", "cap"))
+    parts = (pl.col("beyond"), pl.col("value") - pl.col("beyond"))
+    beyond, limit = (part.cast(TEXT).str.replace(r"\.?0+$", "") for part in parts)
     blocked = (pl.col("beyond").fill_null(0) > 0) & (pl.col("cap_behavior").fill_null("BLOCK") == "BLOCK")
     said = pl.format("{}, {} beyond the limit of {} not charged", "description", beyond, limit)
     return pl.when(blocked).then(said).otherwise("description")

@@ -82,6 +82,12 @@ BILLING_TERMS = Table(
         _c("billing_timing", TEXT, "ARREARS or ADVANCE"),
         _c("cap", QUANTITY, "hard cap on usage in the period", True),
         _c("cap_behavior", TEXT, "beyond the cap: CHARGE, BLOCK or IGNORE", True),
+        _c(
+            "cap_carries",
+            FLAG,
+            "the cap is the free units, and grows by those carried in; null: it is fixed",
+            True,
+        ),
         _c("rollover", FLAG, "unused free units carry over"),
         _c("minimum_spend", PRICE, "the subscription's least charge for a period", True),
         _c("maximum_spend", PRICE, "the subscription's greatest charge for a period", True),

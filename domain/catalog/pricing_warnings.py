@@ -56,10 +56,6 @@ def _not_billed_yet(plan: RatePlan) -> Iterator[tuple[str, str]]:
     for at, price in enumerate(plan.prices):
         by_dimension = price.dimensions or plan.dimensions
         of_price = {
-            "rollover": (
-                price.rollover is not None and price.cap is not None and price.limit is None,
-                "rollover of free units that are the limit, too",
-            ),
             "dimensionPricing": (
                 by_dimension is not None and bool(price.cap is not None or price.min_fee),
                 "a price by dimension with a minimum fee or under a hard cap",

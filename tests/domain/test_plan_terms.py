@@ -116,11 +116,6 @@ def tiered(model: str, *bands: tuple[Any, ...], **more: Any) -> dict[str, Any]:
             "HELD_FROM_BILLING",
             "a price by dimension with a minimum fee",
         ),
-        (
-            {"metrics": [{"unit": "calls", "rate": 1, "includedFree": 5, "rollover": True, "ovBehavior": "BLOCK"}]},
-            "HELD_FROM_BILLING",
-            "rollover of free units that are the limit, too",
-        ),
     ],
 )  # fmt: skip
 def test_a_legal_but_odd_price_is_warned_about(written: dict[str, Any], code: str, says: str) -> None:
