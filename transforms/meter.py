@@ -12,7 +12,8 @@ from transforms.frames import METERED_EVENTS, QUANTITY
 from transforms.free_units import shared_out
 from transforms.in_force import in_force
 from transforms.s03_aggregate import reduce_usage
-from transforms.terms import with_carried
+from transforms.shared_caps import sharing_a_cap, with_shared_caps
+from transforms.terms import HARD_CAP, with_carried
 
 MOST = 2_000_000
 """Events metered at once: about 2 GiB of memory."""
@@ -37,6 +38,7 @@ def meter(
     billed = nw.col("disposition") == "BILLABLE"
     # What their terms say is looked up once they are in order, so that sorting moves as little as can be.
     billable = event_charges(enriched.filter(billed).drop(*USED, "disposition"), usage=due)
+    due = _with_shared_caps(due, billable)
     estimated = estimate_revenue(
         billable,
         usage=_with_shared(due, billable),
@@ -96,13 +98,25 @@ def _final_values(billable: Events, due: pl.DataFrame) -> pl.DataFrame:
     return _values(billable, due, lines).rename({"value": "final_value"})
 
 
+def _with_shared_caps(due: pl.DataFrame, billable: Events) -> pl.DataFrame:
+    """The terms with what each of a unit's prices by dimension uses up of the unit's hard cap."""
+    lines = sharing_a_cap(due)
+    if lines.is_empty():
+        return due
+    concerned = billable.filter(nw.col("term_no").is_in(lines["term_no"].to_list()))
+    events = collected(looked_up(concerned, due.select("line_id"), at="term_no"))
+    return with_shared_caps(due, events.lazy())
+
+
 def _with_shared(due: pl.DataFrame, billable: Events) -> pl.DataFrame:
     """The terms with the free units that each of a unit's prices by dimension will have used up by the end."""
     sharing = due.filter(pl.col("free_pool").is_not_null())
     if not sharing["included_free"].sum():
         return due
     values = _values(billable, due, sharing)
-    used = pl.max_horizontal(pl.col("value").fill_null(0), pl.lit(0, dtype=QUANTITY))
+    used = pl.min_horizontal(
+        pl.max_horizontal(pl.col("value").fill_null(0), pl.lit(0, dtype=QUANTITY)), HARD_CAP
+    )
     known = sharing.join(values, on="line_id", how="left").with_columns(used=used, free="included_free")
     free = shared_out(known).select("line_id", "free")
     joined = due.join(free, on="line_id", how="left", maintain_order="left")

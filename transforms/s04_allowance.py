@@ -10,7 +10,7 @@ from transforms.bonus_units import concerned, cover
 from transforms.frames import ALLOWANCES, QUANTITY
 from transforms.free_units import shared_out
 from transforms.table import BONUS_DRAWS
-from transforms.terms import HARD_CAP, LINE_KEY, LINE_ORDER, with_carried
+from transforms.terms import LINE_KEY, LINE_ORDER
 
 _TERMS = ("line_order", "included_free", "free_pool", "rollover")
 _NOTHING = pl.lit(0, dtype=QUANTITY)
@@ -58,7 +58,7 @@ def allowance(
         .with_columns(pl.col("carried").fill_null(0), used=payable.fill_null(0), payable=payable)
         .with_columns(free=pl.col("included_free") + pl.col("carried"))
     ).with_columns(included=pl.min_horizontal("used", "free"))
-    bonus = _bonus(lines, with_carried(terms, rollovers), metered_events, bonus_balances)
+    bonus = _bonus(lines, terms, metered_events, bonus_balances)
     return ALLOWANCES.conform(
         lines.join(bonus, on="line_id", how="left", maintain_order="left")
         .with_columns(
@@ -80,7 +80,8 @@ def _bonus(
     mine = concerned(terms, bonus_balances)
     if mine.is_empty() or metered_events is None or bonus_balances is None:
         return none
-    agreed = mine.select("line_id", hard=HARD_CAP).join(lines.select("line_id", "free"), on="line_id")
+    within = pl.when(pl.col("beyond").is_not_null()).then(pl.col("value") - pl.col("beyond"))
+    agreed = mine.select("line_id").join(lines.select("line_id", "free", hard=within), on="line_id")
     counted = pl.min_horizontal("running_total", "hard")
     events = (
         metered_events.filter(

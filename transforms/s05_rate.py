@@ -157,7 +157,9 @@ def _with_blocked() -> pl.Expr:
     parts = (pl.col("beyond"), pl.col("value") - pl.col("beyond"))
     beyond, limit = (part.cast(TEXT).str.replace(r"\.?0+$", "") for part in parts)
     blocked = (pl.col("beyond").fill_null(0) > 0) & (pl.col("cap_behavior").fill_null("BLOCK") == "BLOCK")
-    said = pl.format("{}, {} beyond the limit of {} not charged", "description", beyond, limit)
+    alone = pl.format("{}, {} beyond the limit of {} not charged", "description", beyond, limit)
+    shared = pl.format("{}, {} beyond the unit's limit not charged", "description", beyond)
+    said = pl.when(pl.col("free_pool").is_null()).then(alone).otherwise(shared)
     return pl.when(blocked).then(said).otherwise("description")
 
 

@@ -54,14 +54,8 @@ def _not_billed_yet(plan: RatePlan) -> Iterator[tuple[str, str]]:
         if not plan.prices and (plan.minimum_spend is not None or plan.maximum_spend is not None):
             yield "baseFeeTiming", "a base fee in advance with a minimum or maximum spend and no unit"
     for at, price in enumerate(plan.prices):
-        by_dimension = price.dimensions or plan.dimensions
-        of_price = {
-            "dimensionPricing": (
-                by_dimension is not None and bool(price.cap is not None or price.min_fee),
-                "a price by dimension with a minimum fee or under a hard cap",
-            ),
-        }
-        yield from ((f"metrics[{at}].{field}", what) for field, (agreed, what) in of_price.items() if agreed)
+        if (price.dimensions or plan.dimensions) is not None and price.min_fee:
+            yield f"metrics[{at}].dimensionPricing", "a price by dimension with a minimum fee"
 
 
 def _of_price(price: UnitPrice, path: str) -> Iterator[Warning]:
