@@ -14,10 +14,12 @@ def metered_events(
     validated_events: pl.LazyFrame,
     billing_terms: pl.DataFrame,
     rollovers: pl.DataFrame,
+    bonus_balances: pl.DataFrame,
 ) -> Parts:
     return meter_by_customers(
         validated_events=validated_events,
         terms=billing_terms,
         rollovers=rollovers,
+        bonus_balances=bonus_balances,
         month=context.partition_key,
     )

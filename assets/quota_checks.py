@@ -8,5 +8,7 @@ from transforms.terms import due
 
 
 @billing_asset("quota_checks", stage=1)
-def quota_checks(metered_events: pl.LazyFrame, billing_terms: pl.DataFrame) -> pl.DataFrame:
-    return quota_check(metered_events=metered_events, terms=due(billing_terms))
+def quota_checks(
+    metered_events: pl.LazyFrame, billing_terms: pl.DataFrame, rollovers: pl.DataFrame
+) -> pl.DataFrame:
+    return quota_check(metered_events=metered_events, terms=due(billing_terms), rollovers=rollovers)

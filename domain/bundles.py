@@ -1,6 +1,6 @@
 """Several rate plans sold as one. Put here: their terms put together. Keep out: which versions (storage), charging.
 
-Each plan keeps its lines, its own fees and its own minimum or maximum spend. The first plan is the one the subscription names.
+Each plan keeps its lines, its own fees, and its own minimum, maximum and committed spend, over its own lines. The first plan is the one the subscription names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def bundled(primary: PlanTerms, further: Sequence[PlanTerms]) -> PlanTerms:
     for place, plan in enumerate(further, start=1):
         items += [{**item, "line_order": item["line_order"] + place * _ROOM} for item in plan.items]
     units = dict.fromkeys([*primary.units, *(unit for plan in further for unit in plan.units)])
-    whole = replace(primary, items=tuple(items), units=tuple(units))
+    commitments = {plan: agreed for each in (primary, *further) for plan, agreed in each.commitments.items()}
+    whole = replace(primary, items=tuple(items), units=tuple(units), commitments=commitments)
     reasons = ", ".join(_not_honoured([primary, *further]))
     return unbillable_terms(whole, reasons) if reasons else whole
 
@@ -38,8 +39,6 @@ def priced_twice(units: Mapping[str, Collection[str]]) -> tuple[str, str, str] |
 
 
 def _not_honoured(plans: Sequence[PlanTerms]) -> Iterator[str]:
-    if any(plan.commitment is not None for plan in plans):
-        yield "a commitment in a bundle of several rate plans"
     if len({plan.currency for plan in plans}) > 1:
         yield "a bundle of rate plans in several currencies"
     twice = priced_twice({plan.plan: plan.units for plan in plans})

@@ -9,6 +9,7 @@ from decimal import Decimal
 from domain.catalog.fields import FieldProblem, Fields, required, shown
 from domain.instant import EPOCH, NotAnInstant, to_micros_since_epoch
 from domain.period import MONTHS_IN_CYCLE, Period, Schedule, local_midnight
+from domain.spend_limit import SpendLimit, read_spend_limit
 from domain.usage_limits import UsageLimit, read_usage_limits
 
 _NOT_YET = {
@@ -40,6 +41,7 @@ class Subscription:
     billing_threshold: Decimal | None = None
     ended_at: datetime | None = None
     usage_limits: tuple[UsageLimit, ...] = ()
+    spend_limit: SpendLimit | None = None
 
     def schedule(self, time_zone: str) -> Schedule:
         """How its time is cut into billing periods."""
@@ -60,7 +62,7 @@ class Subscription:
         return starts_in_time and ends_in_time
 
     def agreeing_with(self, stored: Subscription) -> Subscription:
-        """Itself, with what it leaves open as the stored one has it: the end of a trial, the issuer, the threshold, limits on usage,
+        """Itself, with what it leaves open as the stored one has it: the end of a trial, the issuer, the threshold, limits on usage and spend,
         when it ended."""
         return replace(
             self,
@@ -68,6 +70,7 @@ class Subscription:
             billing_entity=self.billing_entity or stored.billing_entity,
             billing_threshold=self.billing_threshold or stored.billing_threshold,
             usage_limits=self.usage_limits or stored.usage_limits,
+            spend_limit=self.spend_limit or stored.spend_limit,
             ended_at=stored.ended_at,
         )
 
@@ -110,6 +113,7 @@ def read_subscription(fields: Fields) -> Subscription:
         else None,
         billing_threshold=read_threshold(fields),
         usage_limits=read_usage_limits(fields),
+        spend_limit=read_spend_limit(fields),
     )
     fields.done()
     if subscription.trial_ends_at is not None and not subscription.start_trial:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -21,10 +21,11 @@ from domain.period import (
     periods_overlapping,
     zone,
 )
+from domain.spend_limit import SpendLimit
 from domain.subscription import live_part
-from domain.terms_agreed import plan_columns, price_columns
+from domain.terms_agreed import fee_ahead, plan_columns, price_columns
 from domain.terms_by_dimension import by_dimension
-from domain.terms_of_fees import fees_of_period
+from domain.terms_of_fees import OF_BASE_FEES, fees_of_period
 from domain.usage_limits import UsageLimit, limited
 
 SETUP_FEE_ORDER, BASE_FEE_ORDER = -1, 0
@@ -36,14 +37,15 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class PlanTerms:
-    """A published plan version, ready to be billed. `items`: the columns that are the same for every contract, per line."""
+    """A published plan version, ready to be billed. `items`: the columns that are the same for every contract, per line.
+    commitments: the spend agreed beforehand, by plan (a bundle has several)."""
 
     plan: str
     version: int
     currency: str
     items: tuple[Mapping[str, Any], ...]
     units: tuple[str, ...]
-    commitment: Mapping[str, Any] | None = None
+    commitments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Contract:
     opens: bool = True
     escrow: str | None = None
     limits: tuple[UsageLimit, ...] = ()
+    spend_limit: SpendLimit | None = None
 
 
 def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms:
@@ -96,6 +99,7 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
         "problem": None,
         **dict.fromkeys(_OF_SOME_LINES),
         **plan_columns(content),
+        "fee_ahead": fee_ahead(content),
     }
     prices = [
         line
@@ -115,7 +119,9 @@ def plan_terms(plan: str, version: int, content: Mapping[str, Any]) -> PlanTerms
     agreed = content.get("commitment")
     items += _commitment_items(shared, content, len(items)) if agreed else []
     units = tuple(price["unit"] for price in content["prices"])
-    return PlanTerms(plan, version, content["currency"], tuple(items), units, agreed)
+    return PlanTerms(
+        plan, version, content["currency"], tuple(items), units, {plan: agreed} if agreed else {}
+    )
 
 
 def free_terms(terms: PlanTerms) -> PlanTerms:
@@ -125,7 +131,7 @@ def free_terms(terms: PlanTerms) -> PlanTerms:
         for item in terms.items
         if item["kind"] not in ("SETUP_FEE", "COMMITMENT") and item["dimension_value"] is None
     )
-    return replace(terms, items=tuple({**item, **_free(item)} for item in items), commitment=None)
+    return replace(terms, items=tuple({**item, **_free(item)} for item in items), commitments={})
 
 
 def unbillable_terms(terms: PlanTerms, what: str) -> PlanTerms:
@@ -144,6 +150,7 @@ def _free(item: Mapping[str, Any]) -> dict[str, Any]:
         "included_free": Decimal(0),
         "rollover": False,
         "billing_timing": "ARREARS",
+        "fee_ahead": None,
         "dimension_fields": None,
     }
 
@@ -189,10 +196,11 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         "billing_mode": contract.billing_mode,
         "offering": contract.offering,
         "escrow": contract.escrow,
+        "spend_limit": contract.spend_limit and contract.spend_limit.hard,
     }
     rows = []
-    stands = _committed(contract, period, live)
-    of_period |= stands
+    plans = {item["plan"] for item in contract.terms.items}
+    stands = {plan: _committed(contract, plan, period, live) for plan in plans}
     for item in _items(contract, period, live, stands, due=due):
         line: dict[str, Any] = {
             "line_id": _line_of(contract, period, item),
@@ -200,16 +208,26 @@ def _rows(contract: Contract, month: str, period: Period, live: Period, *, due: 
         }
         if item["dimension_fields"]:
             line["free_pool"] = _line_of(contract, period, {**item, "dimension_value": None})
+        if contract.starts_at >= period.start:
+            line["fee_ahead"] = None  # No bill came before.
         if earlier:
             line["description"] = f"{item['description']}, {_days(contract, live)}"
         rows.append(
-            {**item, **of_period, **line, **_before(contract, period, item), **_for_part(item, period, live)}
+            {
+                **item,
+                **of_period,
+                **stands[item["plan"]],
+                **line,
+                **_before(contract, period, item),
+                **_for_part(item, period, live),
+            }
         )
     return rows
 
 
-def _committed(contract: Contract, period: Period, live: Period) -> dict[str, Any]:
-    agreed = contract.terms.commitment
+def _committed(contract: Contract, plan: str, period: Period, live: Period) -> dict[str, Any]:
+    """How the commitment of one of the contract's plans stands, met by that plan's lines alone."""
+    agreed = contract.terms.commitments.get(plan)
     if agreed is None:
         return {"commitment": None}
     if not whole_periods(agreed, contract.schedule):
@@ -231,14 +249,14 @@ def _has_line(model: str, stands: Mapping[str, Any], contract: Contract, period:
 
 
 def _items(
-    contract: Contract, period: Period, live: Period, stands: Mapping[str, Any], *, due: bool
+    contract: Contract, period: Period, live: Period, stands: Mapping[str, Mapping[str, Any]], *, due: bool
 ) -> Iterator[Mapping[str, Any]]:
     """The plan's items as they stand on the bill of a period; of another month's, only what usage needs to know."""
     for item in contract.terms.items:
         if item["kind"] == "USAGE":
             yield limited(item, contract.limits)
         elif item["kind"] == "COMMITMENT":
-            if due and _has_line(item["model"], stands, contract, period):
+            if due and _has_line(item["model"], stands[item["plan"]], contract, period):
                 yield item
         elif due:
             times = {"starts_at": contract.starts_at, "ends_at": contract.ends_at, "opens": contract.opens}
@@ -251,6 +269,14 @@ def _items(
 def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str:
     """The id of an item's line in a period. The first stretch of a period keeps the line's plain id, so that a change leaves what
     is billed before it alone."""
+    name = _name_of(contract, item)
+    if any(end > period.start for end in contract.earlier_ends):
+        name = f"{name}@{contract.starts_at.isoformat()}"
+    return line_id(contract.tenant_id, contract.subscription_id, period.start, name)
+
+
+def _name_of(contract: Contract, item: Mapping[str, Any]) -> str:
+    """What tells an item from the others of its contract."""
     name = item["kind"] if item["unit"] is None else f"{item['kind']}:{item['unit']}"
     if item["kind"] == "COMMITMENT":
         name = f"{name}:{item['model']}"
@@ -258,9 +284,30 @@ def _line_of(contract: Contract, period: Period, item: Mapping[str, Any]) -> str
         name = f"{name}+{item['plan']}"
     if item["dimension_value"] is not None:
         name = f"{name}={item['dimension_value']}"
-    if any(end > period.start for end in contract.earlier_ends):
-        name = f"{name}@{contract.starts_at.isoformat()}"
-    return line_id(contract.tenant_id, contract.subscription_id, period.start, name)
+    return name
+
+
+def fees_of_plan(contract: Contract, plan: str, starts: Iterable[datetime]) -> frozenset[str]:
+    """The ids that lines of no unit may have which the plan, one of the contract's, bills for the periods that start then."""
+    fees = [item for item in contract.terms.items if item["plan"] == plan and item["unit"] is None]
+    named = {
+        _name_of(contract, {**item, "kind": kind})
+        for item in fees
+        for kind in ({item["kind"], *OF_BASE_FEES} if item["kind"] == "BASE_FEE" else {item["kind"]})
+    }
+    later = [f"@{start.isoformat()}" for start, _ in contract.pieces]
+    return frozenset(
+        line_id(contract.tenant_id, contract.subscription_id, start, f"{name}{stretch}")
+        for start in starts
+        for name in named
+        for stretch in ["", *later]
+    )
+
+
+def line_charged_ahead(contract: Contract, row: Mapping[str, Any]) -> str:
+    """The id of the line that charged, with the bill of the period before, the fee that this FEE_CREDIT gives back."""
+    before = contract.schedule.at(row["period_start"] - _MICROSECOND)
+    return _line_of(contract, before, {**row, "kind": "ADVANCE_FEE"})
 
 
 def _before(contract: Contract, period: Period, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -327,7 +374,7 @@ def _plan_name(name: str) -> str:
 
 _OF_SOME_LINES = (
     "rollover_cap", "rolls_from_month", "rolls_from_line", "dimension_fields", "dimension_value", "free_pool",
-    "service_start", "service_end",
+    "service_start", "service_end", "cap_carries",
 )  # fmt: skip
 _USAGE_ONLY = (
     "unit", "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee",

@@ -40,10 +40,15 @@ def _not_honoured(item: Mapping[str, Any]) -> Iterator[str]:
     """What belongs to the unit as a whole and cannot be shared out among its lines yet."""
     if item.get("unsupported"):
         yield item["unsupported"]
-    if item["cap"] is not None and item["cap_behavior"] != "CHARGE":
-        yield "a price by dimension under a hard cap"
+    if item["cap"] is not None and item["cap_behavior"] != "CHARGE" and not adds_up(item):
+        yield "a price by dimension under a hard cap, of a unit that is neither counted nor summed"
     if item["min_fee"]:
         yield "a price by dimension with a minimum fee"
+
+
+def adds_up(item: Mapping[str, Any]) -> bool:
+    """Whether a unit's value is the sum of what its lines count, so that they can share a hard cap."""
+    return item["aggregation"] in ("COUNT", "SUM")
 
 
 def _of_value(item: Mapping[str, Any], value: str) -> dict[str, Any]:
@@ -53,7 +58,7 @@ def _of_value(item: Mapping[str, Any], value: str) -> dict[str, Any]:
         "included_free": Decimal(0),
         "min_fee": None,
         "cap": None,
-        "cap_behavior": None,
+        "cap_carries": None,
         "rollover": False,
     }
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from domain.period import Period, Schedule, zone
 
+OF_BASE_FEES = ("ADVANCE_FEE", "FEE_CREDIT")
+"""What else a bill may make of a base fee."""
 _MICROSECOND = timedelta(microseconds=1)
 
 

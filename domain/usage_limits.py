@@ -12,6 +12,7 @@ from typing import Any
 from domain.access import Feature
 from domain.catalog.fields import FieldProblem, Fields, required
 from domain.quantity import plain
+from domain.terms_by_dimension import adds_up
 
 BEHAVIORS = ("CHARGE", "BLOCK", "IGNORE")
 
@@ -63,14 +64,16 @@ def stored_limits(content: Iterable[Mapping[str, Any]]) -> tuple[UsageLimit, ...
 
 
 def limited(item: Mapping[str, Any], limits: Iterable[UsageLimit]) -> Mapping[str, Any]:
-    """A priced item of a plan (see domain.terms) under the subscription's limits. Prices by dimension are not shared out under a
-    hard limit yet: such a line is held."""
+    """A priced item of a plan (see domain.terms) under the subscription's limits. Prices by dimension share the unit's, which stands on
+    the unit's own line; of a unit that is neither counted nor summed they cannot, and are held."""
     mine = next((each for each in limits if each.unit == item["unit"]), None)
     if mine is None:
         return item
-    if item["dimension_fields"] and mine.behavior != "CHARGE":
-        return {**item, "unsupported": "a price by dimension under the subscription's hard limit"}
-    return {**item, "cap": mine.limit, "cap_behavior": mine.behavior}
+    if item["dimension_fields"] and mine.behavior != "CHARGE" and not adds_up(item):
+        what = "a price by dimension under the subscription's hard limit, of a unit that is neither counted nor summed"
+        return {**item, "unsupported": what}
+    own = item["dimension_value"] is None
+    return {**item, "cap": mine.limit if own else None, "cap_behavior": mine.behavior, "cap_carries": None}
 
 
 def limited_features(features: Iterable[Feature], limits: Iterable[UsageLimit]) -> tuple[Feature, ...]:

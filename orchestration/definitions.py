@@ -5,6 +5,7 @@ import dagster as dg
 from assets.access_snapshot import access_snapshot
 from assets.allowances import allowances
 from assets.billing_terms import billing_terms
+from assets.bonus_balances import bonus_balances
 from assets.committed_lines import committed_lines
 from assets.discounted_lines import discounted_lines
 from assets.dry_run import dry_run
@@ -36,7 +37,7 @@ ASSETS = [
     raw_events, gated_events, billing_terms, metered_events, quota_checks, rollovers, usage_aggregates, allowances,
     rated_lines, committed_lines, discounted_lines, taxed_lines, routed_lines, settlements, invoices, invoice_lines,
     invoice_taxes,
-    access_snapshot, wallet_balances, replay, dry_run, reconciliation,
+    access_snapshot, wallet_balances, bonus_balances, replay, dry_run, reconciliation,
 ]  # fmt: skip
 
 

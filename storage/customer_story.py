@@ -28,10 +28,11 @@ _TOLD: dict[str, tuple[str, ...]] = {
         "cap", "cap_behavior", "active_start", "active_end", "currency",
     ),
     "wallet_balances": ("wallet_id", "grant_id", "kind", "currency", "burn_order", "available", "expires_at"),
+    "bonus_balances": ("unit", "wallet_id", "grant_id", "burn_order", "available", "effective_at", "expires_at"),
     "quota_checks": ("unit", "cap", "used", "beyond", "verdict", "events_beyond", "first_beyond_at"),
     "rollovers": ("unit", "carried", "unused", "from_month", "problem"),
     "usage_aggregates": ("unit", "aggregation", "disposition", "events", "late_events", "value", "first_at", "last_at"),
-    "allowances": ("unit", "value", "included", "billable", "beyond", "unused", "problem"),
+    "allowances": ("unit", "value", "included", "bonus", "billable", "beyond", "unused", "problem"),
     "rated_lines": ("line_type", *_LINE, "quantity", "included", "billable", "unrounded", "amount", "currency", "problem"),
     "committed_lines": (*_LINE, "amount", "commit_adjustment", "currency"),
     "discounted_lines": (*_LINE, "amount", "commit_adjustment", "discount", "currency"),
@@ -85,6 +86,7 @@ def story_page(tenant_id: str, customer_id: str, month: str, chapters: list[Chap
 def _chapters(lake: Lake, scope: Scope) -> Iterator[Chapter]:
     yield _chapter(lake, scope, "billing_terms", "Terms frozen for the month")
     yield _chapter(lake, scope, "wallet_balances", "What the wallets held")
+    yield _chapter(lake, scope, "bonus_balances", "Bonus units in the wallets")
     yield Chapter(
         "Usage, day by day", "Metered events of the month and what they earned.", _usage(lake, scope)
     )

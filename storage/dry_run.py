@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from domain.period import parse_month
 from storage.earlier import earlier_allowances
 from storage.lake import Lake, Scope
+from storage.repositories.bonus_balances import frozen_bonus
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import frozen_balances
-from transforms.frames import BILLING_TERMS, WALLET_BALANCES
+from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES
 from transforms.meter import meter
 from transforms.pipeline import run
 from transforms.s02_rollover import earlier_months, rollover
@@ -31,14 +32,15 @@ def dry_run(session: Session, lake: Lake, scope: Scope) -> dict[str, pl.DataFram
     who = {"tenants": scope.tenant_list, "customers": scope.customer_list}
     terms = pl.DataFrame(frozen_terms(session, month=scope.month, **who), schema=BILLING_TERMS.schema)
     wallets = pl.DataFrame(frozen_balances(session, month=scope.month, **who), schema=WALLET_BALANCES.schema)
+    bonus = pl.DataFrame(frozen_bonus(session, month=scope.month, **who), schema=BONUS_BALANCES.schema)
     earlier = earlier_allowances(lake, scope, earlier_months(terms))
     metered = meter(
         validated_events=lake.scan("validated_events", Scope(None, scope.tenants, scope.customers)),
         terms=terms,
         month=scope.month,
         rollovers=rollover(terms=due(terms), earlier_allowances=earlier),
+        bonus_balances=bonus,
     )
-    made = run(
-        metered_events=metered.lazy(), terms=terms, earlier_allowances=earlier, wallet_balances=wallets
-    )
-    return {"billing_terms": terms, "wallet_balances": wallets, "metered_events": metered, **made}
+    frozen = {"wallet_balances": wallets, "bonus_balances": bonus}
+    made = run(metered_events=metered.lazy(), terms=terms, earlier_allowances=earlier, **frozen)
+    return {"billing_terms": terms, **frozen, "metered_events": metered, **made}

@@ -121,7 +121,7 @@ def _hash_of(
         schema={"tenant_id": pl.String, "invoice_id": pl.String, "line_id": pl.String},
     )
     if row.kind == PERIOD:
-        paid = taken["routed_lines"].select("tenant_id", "line_id", "wallet_payments")
+        paid = taken["routed_lines"].select("tenant_id", "line_id", "wallet_payments", "bonus_draws")
         routed = routed.join(paid, on=["tenant_id", "line_id"], how="left", maintain_order="left")
     made = input_hashes(
         metered_events=METERED_EVENTS.conform(events).lazy(),

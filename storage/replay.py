@@ -28,7 +28,7 @@ from storage.repositories.billed import billed_lines, voided_invoices
 from storage.repositories.terms import frozen_terms
 from transforms.compare import compare, findings
 from transforms.enrich import window
-from transforms.frames import BILLING_TERMS, WALLET_BALANCES
+from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES
 from transforms.gate import gate
 from transforms.inputs import input_hashes
 from transforms.meter import meter
@@ -137,10 +137,21 @@ def recompute(
         validated = scratch.scan("validated_events", Scope(None, scope.tenants, scope.customers))
         earlier = earlier_allowances(lake, scope, earlier_months(terms))
         carried = rollover(terms=due(terms), earlier_allowances=earlier)
-        metered = meter(validated_events=validated, terms=terms, month=scope.month, rollovers=carried)
+        bonus = BONUS_BALANCES.conform(lake.scan("bonus_balances", scope).collect())
+        metered = meter(
+            validated_events=validated,
+            terms=terms,
+            month=scope.month,
+            rollovers=carried,
+            bonus_balances=bonus,
+        )
     wallets = WALLET_BALANCES.conform(lake.scan("wallet_balances", scope).collect())
     tables = run(
-        metered_events=metered.lazy(), terms=terms, earlier_allowances=earlier, wallet_balances=wallets
+        metered_events=metered.lazy(),
+        terms=terms,
+        earlier_allowances=earlier,
+        wallet_balances=wallets,
+        bonus_balances=bonus,
     )
     inputs = input_hashes(
         metered_events=metered.lazy(),

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import narwhals as nw
 import polars as pl
 
+from transforms.bonus_units import concerned, cover
 from transforms.charges import (
     ROUGHLY_ALL,
     charge,
@@ -22,8 +23,9 @@ from transforms.charges import (
     price_columns,
     tier_count,
 )
-from transforms.engine import Events, collected, looked_up, row_by_row
+from transforms.engine import Events, beside, collected, looked_up, row_by_row
 from transforms.proration import prorated
+from transforms.table import QUANTITY
 from transforms.terms import HARD_CAP
 
 AT_THE_END = ("AVG", "PERCENTILE_95", "PERCENTILE_99")
@@ -52,12 +54,18 @@ def event_charges(billable: Events, *, usage: pl.DataFrame) -> Events:
     return nw.concat([charged, billable.filter(~concerned).with_columns(event_charge=nothing)])
 
 
-def estimate_revenue(billable: Events, *, usage: pl.DataFrame, final_values: pl.DataFrame) -> Events:
+def estimate_revenue(
+    billable: Events,
+    *,
+    usage: pl.DataFrame,
+    final_values: pl.DataFrame,
+    bonus_balances: pl.DataFrame | None = None,
+) -> Events:
     """Billable events, which have an `event_charge`, with `running_total` and `marginal_revenue`, by line and time.
 
     usage: the due terms of usage, row n the terms of events with `term_no` n, with all free units the line may use up.
     Usage beyond a hard cap earns nothing. final_values: `line_id, final_value` of lines
-    known only at the end (`AT_THE_END`). A marginal revenue is null where the terms lack the line's price, or where it is too
+    known only at the end (`AT_THE_END`). bonus_balances: BONUS_BALANCES; what they cover earns nothing. A marginal revenue is null where the terms lack the line's price, or where it is too
     much for an amount; Rate holds such a line.
     """
     lines = usage.select("line_id", *_COUNTING, hard_cap=HARD_CAP).join(
@@ -68,6 +76,7 @@ def estimate_revenue(billable: Events, *, usage: pl.DataFrame, final_values: pl.
     guarded = may_be_too_much(prices, _most(sorted_events, final_values))
     ordered = looked_up(sorted_events, lines.drop("line_id"), at="term_no")
     payable = _payable(_counted(ordered, usage), guarded=guarded)
+    payable = _less_bonus(payable, usage, bonus_balances)
     tiers = [name for name in prices.columns if name.startswith("tier") and name != "tiers"]
     price = charge(nw.col("billable"), nw.col("running_charges"), tier_count(usage), guarded=guarded)
     charged = row_by_row(payable, prices.select(*_PRICING, *tiers), price, at="term_no", name="charged")
@@ -120,6 +129,21 @@ def _payable(counted: Events, *, guarded: bool) -> Events:
     over = nw.col("counted") - nw.col("included_free")
     left = nw.when(over > zero).then(over).otherwise(nw.when(over.is_null()).then(over).otherwise(zero))
     return counted.with_columns(running_charges=_running(own.cum_sum()), billable=left)
+
+
+def _less_bonus(payable: Events, usage: pl.DataFrame, bonus_balances: pl.DataFrame | None) -> Events:
+    """With `billable` less what bonus units have covered by then of the event's line."""
+    lines = concerned(usage, bonus_balances)
+    if lines.is_empty() or bonus_balances is None:
+        return payable
+    frame = collected(payable)
+    own = frame.lazy().join(lines.lazy().select("term_no", "line_id"), on="term_no", how="inner")
+    events = own.select("line_id", "occurred_at", "key_hash", "raw_seq", left="billable").collect()
+    found = cover(events, lines, bonus_balances).events.select("raw_seq", "covered")
+    joined = frame.join(found, on="raw_seq", how="left", maintain_order="left")
+    covered = pl.col("covered").fill_null(0).cum_sum().over("term_no", order_by="position")
+    less = joined.with_columns(billable=(pl.col("billable") - covered).cast(QUANTITY)).drop("covered")
+    return beside(payable, less)
 
 
 def in_order(events: Events) -> Events:

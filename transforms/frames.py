@@ -13,6 +13,7 @@ from transforms.event_frames import MONTH as _MONTH
 from transforms.event_frames import TENANT as _TENANT
 from transforms.table import (
     AMOUNT,
+    BONUS_DRAWS,
     EXACT,
     FLAG,
     INSTANT,
@@ -37,7 +38,7 @@ from transforms.term_frames import SUBSCRIPTION as _SUBSCRIPTION
 from transforms.term_frames import UNIT as _UNIT
 
 __all__ = [
-    "ALLOWANCES", "AMOUNT", "BILLING_TERMS", "COMMITTED_LINES", "DISCOUNTED_LINES", "EXACT", "FLAG", "INSTANT", "INVOICES",
+    "ALLOWANCES", "AMOUNT", "BILLING_TERMS", "BONUS_BALANCES", "COMMITTED_LINES", "DISCOUNTED_LINES", "EXACT", "FLAG", "INSTANT", "INVOICES",
     "INVOICE_LINES", "INVOICE_TAXES", "KINDS", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
     "RATED_LINES", "RAW_EVENTS", "ROLLOVERS", "ROUTED_LINES", "SETTLEMENTS", "TABLES", "TAXED_LINES", "TAXES", "TEXT", "TIERS",
     "TIER_CHARGES", "USAGE_AGGREGATES", "VALIDATED_EVENTS", "WALLET_BALANCES", "WHOLE", "Rule", "Table",
@@ -60,6 +61,27 @@ WALLET_BALANCES = Table(
     key=("month", "tenant_id", "grant_id"),
     partition_by=("month",),
     rules=(_at_least_zero("available"), _one_of("kind", "PROMOTIONAL", "CASH")),
+)  # fmt: skip
+
+BONUS_BALANCES = Table(
+    "bonus_balances",
+    "What wallets hold of bonus units for the month's bills, frozen: one row per grant. What the month's bills took is counted in.",
+    (
+        _MONTH, _TENANT, _CUSTOMER, _UNIT,
+        _c("wallet_id", TEXT, "the wallet"),
+        _c("grant_id", TEXT, "the grant of units in it"),
+        _c("burn_order", WHOLE, "its place in the order of burning, among the customer's grants of the unit"),
+        _c("available", QUANTITY, "units that bills may take of it"),
+        _c("effective_at", INSTANT, "it covers usage from then on"),
+        _c("expires_at", INSTANT, "and before then; null: for ever", True),
+    ),
+    key=("month", "tenant_id", "grant_id"),
+    partition_by=("month",),
+    rules=(
+        _at_least_zero("available"),
+        Rule("good_for_a_time", "expire after they take effect",
+             pl.col("expires_at").is_null() | (pl.col("expires_at") > pl.col("effective_at"))),
+    ),
 )  # fmt: skip
 
 QUOTA_CHECKS = Table(
@@ -146,7 +168,9 @@ ALLOWANCES = Table(
         _c("events", WHOLE, "events behind the value"),
         _c("value", QUANTITY, "the period's usage", True),
         _c("included", QUANTITY, "free units used up"),
-        _c("billable", QUANTITY, "value less free units and what is beyond a hard cap, at least 0", True),
+        _c("bonus", QUANTITY, "bonus units used up after them, from the customer's wallets; null: none", True),
+        _c("bonus_draws", BONUS_DRAWS, "which grant gave how many of these", True),
+        _c("billable", QUANTITY, "value less free and bonus units and what is beyond a hard cap, at least 0", True),
         _c("event_charges", EXACT, "sum of the events' own charges", True),
         _c("beyond", QUANTITY, "usage beyond a hard cap, not billed", True),
         _c("unused", QUANTITY, "free units the period leaves for the next; null: they lapse, or are not known", True),
@@ -156,9 +180,13 @@ ALLOWANCES = Table(
     partition_by=("month",),
     rules=(
         _at_least_zero("included"),
-        Rule("parts_make_the_whole", "have included + billable + beyond = value",
+        Rule("parts_make_the_whole", "have included + bonus + billable + beyond = value",
              pl.col("value").is_null() | (pl.col("value") < 0)
-             | (pl.col("included") + pl.col("billable") + pl.col("beyond").fill_null(0) == pl.col("value"))),
+             | (pl.col("included") + pl.col("bonus").fill_null(0) + pl.col("billable") + pl.col("beyond").fill_null(0)
+                == pl.col("value"))),
+        Rule("draws_make_the_bonus", "have bonus draws that come to their bonus units",
+             pl.col("bonus").fill_null(0)
+             == pl.col("bonus_draws").list.eval(pl.element().struct.field("units")).list.sum().fill_null(0)),
     ),
 )  # fmt: skip
 
@@ -189,7 +217,7 @@ _LINE_COLUMNS = (
     _c("period_end", INSTANT, "end of the billing period, exclusive", True),
     _c("events", WHOLE, "events behind the line"),
     _c("quantity", QUANTITY, "usage of the period", True),
-    _c("included", QUANTITY, "free units in it", True),
+    _c("included", QUANTITY, "free units in it, bonus units among them", True),
     _c("billable", QUANTITY, "units paid for", True),
     _c("currency", TEXT, "ISO 4217 code", True),
     _c("unrounded", EXACT, "the charge before rounding"),
@@ -197,6 +225,7 @@ _LINE_COLUMNS = (
     _c("price_currency", TEXT, "the currency of the prices and of `unrounded`, where it is another", True),
     _c("fx_rate", PRICE, "what one unit of it was worth in `currency`", True),
     _c("tiers", TIER_CHARGES, "the charge band by band; a PERCENTAGE as one band", True),
+    _c("bonus_draws", BONUS_DRAWS, "which grant of the customer's wallets gave how many bonus units", True),
     _c("problem", TEXT, "why the line cannot be invoiced; null: it can", True),
 )
 
@@ -347,7 +376,15 @@ INVOICE_TAXES = Table(
     partition_by=("month",),
 )
 
-_NOT_ON_INVOICES = {"destination", "hold_reason", "problem", "invoice_id", "wallet_amount", "wallet_payments"}
+_NOT_ON_INVOICES = {
+    "destination",
+    "hold_reason",
+    "problem",
+    "invoice_id",
+    "wallet_amount",
+    "wallet_payments",
+    "bonus_draws",
+}
 INVOICE_LINES = Table(
     "invoice_lines",
     "The lines of the invoices, with tiers; `line_id` leads to the events in metered_events.",
@@ -363,7 +400,7 @@ INVOICE_LINES = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        RAW_EVENTS, VALIDATED_EVENTS, QUARANTINED_EVENTS, BILLING_TERMS, WALLET_BALANCES, METERED_EVENTS, QUOTA_CHECKS, ROLLOVERS,
+        RAW_EVENTS, VALIDATED_EVENTS, QUARANTINED_EVENTS, BILLING_TERMS, WALLET_BALANCES, BONUS_BALANCES, METERED_EVENTS, QUOTA_CHECKS, ROLLOVERS,
         USAGE_AGGREGATES, ALLOWANCES, RATED_LINES, COMMITTED_LINES, DISCOUNTED_LINES, TAXED_LINES, ROUTED_LINES,
         SETTLEMENTS, INVOICES, INVOICE_LINES, INVOICE_TAXES,
     )

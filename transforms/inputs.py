@@ -31,6 +31,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _STIRRING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 _LANES = {"sum_a": 0x243F6A8885A308D3, "sum_b": 0x13198A2E03707344}
 _TWO_64 = pl.lit(2**64, dtype=pl.Int128)
+_LATER = ("spend_limit", "fee_ahead", "cap_carries")
+"""Terms that came with later releases: said only where they are agreed, so that older hashes stay true."""
 _MANIFEST = ("line_id", "events", "filtered", "quantity", "distinct", *_LANES, "terms")
 
 
@@ -44,7 +46,7 @@ def input_hashes(
 ) -> pl.DataFrame:
     """INPUTS of each invoice that ROUTED_LINES name: the SHA-256 over a manifest of its lines (count, quantity and sums of the
     hashes of METERED_EVENTS, the line's row of BILLING_TERMS, the units carried in by ROLLOVERS, what of the frozen wallet
-    balances it draws on) and the version of the code. One pass over the events."""
+    and bonus balances it draws on) and the version of the code. One pass over the events."""
     invoiced = routed_lines.filter(pl.col("invoice_id").is_not_null())
     lines = invoiced.select("tenant_id", "invoice_id", "line_id")
     manifest = (
@@ -55,7 +57,7 @@ def input_hashes(
     texts = manifest.select(
         "tenant_id", "invoice_id", "raw_until", line=pl.struct(_MANIFEST).struct.json_encode()
     )
-    taken_over = pl.concat([_drawn(invoiced), _carried(lines, rollovers)])
+    taken_over = pl.concat([_drawn(invoiced), _bonus(invoiced), _carried(lines, rollovers)])
     further = taken_over.group_by("tenant_id", "invoice_id").agg(pl.col("said").sort().str.join("\n"))
     invoices = texts.group_by("tenant_id", "invoice_id", maintain_order=True).agg(
         pl.col("raw_until").max(), pl.col("line").str.join("\n")
@@ -87,6 +89,15 @@ def _drawn(lines: pl.DataFrame) -> pl.DataFrame:
     return parts.agg(pl.col("amount").sum()).select("tenant_id", "invoice_id", said=said)
 
 
+def _bonus(lines: pl.DataFrame) -> pl.DataFrame:
+    """`tenant_id, invoice_id, said`: the bonus units that each line draws of each grant."""
+    if "bonus_draws" not in lines.columns:
+        return pl.DataFrame(schema=_SAID)
+    each = lines.select("tenant_id", "invoice_id", "line_id", "bonus_draws").explode("bonus_draws")
+    said = pl.format("bonus {} {} {}", "line_id", "grant_id", pl.col("units").cast(TEXT))
+    return each.drop_nulls().unnest("bonus_draws").select("tenant_id", "invoice_id", said=said)
+
+
 def _carried(lines: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFrame:
     """`tenant_id, invoice_id, said`: the units carried in of each line that has any."""
     if rollovers is None:
@@ -100,7 +111,11 @@ def _carried(lines: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFram
 def _terms(terms: pl.DataFrame) -> pl.DataFrame:
     """`line_id, terms`: each due line's agreed terms, as text with every number exact."""
     due = terms.filter("due")
-    return due.select("line_id", terms=pl.struct(sorted(BILLING_TERMS.schema)).struct.json_encode())
+    said = pl.struct(sorted(set(BILLING_TERMS.schema) - set(_LATER))).struct.json_encode()
+    more = pl.when(pl.any_horizontal(pl.col(_LATER).is_not_null())).then(
+        pl.struct(_LATER).struct.json_encode()
+    )
+    return due.select("line_id", terms=pl.concat_str(said, more, ignore_nulls=True))
 
 
 def _events(metered: pl.LazyFrame, terms: pl.DataFrame) -> pl.DataFrame:

@@ -60,7 +60,8 @@ def since(usage: pl.DataFrame, before: Mapping[str, Billed], at: datetime) -> pl
 
 def interim_invoice(lines: pl.DataFrame, terms: pl.DataFrame, invoice_id: str) -> pl.DataFrame:
     """ROUTED_LINES of an interim invoice of these lines, taxed by themselves. terms: BILLING_TERMS."""
-    unset = ("hold_reason", "wallet_payments")
+    # Bonus units are taken by the closing bill, for the whole of the period.
+    unset = ("hold_reason", "wallet_payments", "bonus_draws")
     return ROUTED_LINES.conform(
         tax(discounted_lines=lines, terms=due(terms)).with_columns(
             destination=pl.lit("INVOICE"),

@@ -20,7 +20,7 @@ _ORDER = 800_000
 """Behind the month's own lines, before adjustments."""
 _NOT_ITS_OWN = (
     "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee", "per_event_fee", "per_event_min",
-    "per_event_max", "tiers", "cap", "cap_behavior", "minimum_spend", "maximum_spend", "unsupported", "unit",
+    "per_event_max", "tiers", "cap", "cap_behavior", "cap_carries", "minimum_spend", "maximum_spend", "spend_limit", "fee_ahead", "unsupported", "unit",
     "commitment", "problem", "price_currency", "fx_rate", "rollover_cap", "rolls_from_month", "rolls_from_line",
     "dimension_fields", "dimension_value", "free_pool", "escrow", "tax_code", "service_start", "service_end",
 )  # fmt: skip

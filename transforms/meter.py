@@ -12,6 +12,8 @@ from transforms.frames import METERED_EVENTS, QUANTITY
 from transforms.free_units import shared_out
 from transforms.in_force import in_force
 from transforms.s03_aggregate import reduce_usage
+from transforms.shared_caps import sharing_a_cap, with_shared_caps
+from transforms.terms import HARD_CAP, with_carried
 
 MOST = 2_000_000
 """Events metered at once: about 2 GiB of memory."""
@@ -23,20 +25,25 @@ def meter(
     terms: pl.DataFrame,
     month: str,
     rollovers: pl.DataFrame | None = None,
+    bonus_balances: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """METERED_EVENTS of a month (YYYY-MM) under these BILLING_TERMS, in order of line and time. Events that were voided or amended
     since do not count, whenever that was: `validated_events` must hold the acts upon them, too.
 
-    rollovers: ROLLOVERS of the month, whose units are free too. Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
+    rollovers: ROLLOVERS of the month, whose units are free too. bonus_balances: BONUS_BALANCES, whose units cover usage. Raises `UniqueWithoutField`, `UnknownOperator`, `BadTiers`.
     """
     usage = numbered(terms)
-    due = _with_carried(usage.filter("due"), rollovers)
+    due = with_carried(usage.filter("due"), rollovers)
     enriched = once(enrich(nw.from_native(in_force(validated_events)), terms=terms, month=month))
     billed = nw.col("disposition") == "BILLABLE"
     # What their terms say is looked up once they are in order, so that sorting moves as little as can be.
     billable = event_charges(enriched.filter(billed).drop(*USED, "disposition"), usage=due)
+    due = _with_shared_caps(due, billable)
     estimated = estimate_revenue(
-        billable, usage=_with_shared(due, billable), final_values=_final_values(billable, due)
+        billable,
+        usage=_with_shared(due, billable),
+        final_values=_final_values(billable, due),
+        bonus_balances=bonus_balances,
     )
     earning = looked_up(estimated, usage.select(*USED, *AGREED), at="term_no").with_columns(
         disposition=nw.lit("BILLABLE")
@@ -52,6 +59,7 @@ def meter_by_customers(
     terms: pl.DataFrame,
     month: str,
     rollovers: pl.DataFrame | None = None,
+    bonus_balances: pl.DataFrame | None = None,
     most: int = MOST,
 ) -> Parts:
     """`meter`, some customers at a time: parts of at most so many events and one customer's more. The same rows.
@@ -67,8 +75,9 @@ def meter_by_customers(
     else:
         parts = shares.select(*_WHO, "share").partition_by("share", include_key=False)
         concerned = [_only(validated_events, part) for part in parts]
+    taken_over = {"rollovers": rollovers, "bonus_balances": bonus_balances}
     return Parts(
-        meter(validated_events=events, terms=terms, month=month, rollovers=rollovers) for events in concerned
+        meter(validated_events=events, terms=terms, month=month, **taken_over) for events in concerned
     )
 
 
@@ -89,14 +98,14 @@ def _final_values(billable: Events, due: pl.DataFrame) -> pl.DataFrame:
     return _values(billable, due, lines).rename({"value": "final_value"})
 
 
-def _with_carried(due: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFrame:
-    """The terms with the units carried in among their free units; without any, as they are."""
-    if rollovers is None or not rollovers["carried"].sum():
+def _with_shared_caps(due: pl.DataFrame, billable: Events) -> pl.DataFrame:
+    """The terms with what each of a unit's prices by dimension uses up of the unit's hard cap."""
+    lines = sharing_a_cap(due)
+    if lines.is_empty():
         return due
-    carried = rollovers.filter(pl.col("carried") > 0).select("line_id", "carried")
-    free = pl.col("included_free") + pl.col("carried").fill_null(0)
-    joined = due.join(carried, on="line_id", how="left", maintain_order="left")
-    return joined.with_columns(included_free=free).drop("carried")
+    concerned = billable.filter(nw.col("term_no").is_in(lines["term_no"].to_list()))
+    events = collected(looked_up(concerned, due.select("line_id"), at="term_no"))
+    return with_shared_caps(due, events.lazy())
 
 
 def _with_shared(due: pl.DataFrame, billable: Events) -> pl.DataFrame:
@@ -105,7 +114,9 @@ def _with_shared(due: pl.DataFrame, billable: Events) -> pl.DataFrame:
     if not sharing["included_free"].sum():
         return due
     values = _values(billable, due, sharing)
-    used = pl.max_horizontal(pl.col("value").fill_null(0), pl.lit(0, dtype=QUANTITY))
+    used = pl.min_horizontal(
+        pl.max_horizontal(pl.col("value").fill_null(0), pl.lit(0, dtype=QUANTITY)), HARD_CAP
+    )
     known = sharing.join(values, on="line_id", how="left").with_columns(used=used, free="included_free")
     free = shared_out(known).select("line_id", "free")
     joined = due.join(free, on="line_id", how="left", maintain_order="left")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from transforms.frames import ALLOWANCES, WALLET_BALANCES
+from transforms.frames import ALLOWANCES, BONUS_BALANCES, WALLET_BALANCES
 from transforms.s01_quota_check import quota_check
 from transforms.s02_rollover import rollover
 from transforms.s03_aggregate import aggregate
@@ -61,18 +61,25 @@ def run(
     terms: pl.DataFrame,
     earlier_allowances: pl.DataFrame | None = None,
     wallet_balances: pl.DataFrame | None = None,
+    bonus_balances: pl.DataFrame | None = None,
 ) -> dict[str, pl.DataFrame]:
     """All ten stages over METERED_EVENTS and BILLING_TERMS; each stage's table by its name, in order.
 
-    Only due terms are billed. earlier_allowances: see `rollover`; metering must have been given the same. wallet_balances: None
-    means empty wallets. Raises what the stages raise, all of it permanent.
+    Only due terms are billed. earlier_allowances: see `rollover`; bonus_balances: see `allowance`; metering must have been given
+    the same. wallet_balances: None means empty wallets. Raises what the stages raise, all of it permanent.
     """
     inputs: dict[str, pl.DataFrame | pl.LazyFrame] = {
         "metered_events": metered_events,
         "terms": due(terms),
         "earlier_allowances": ALLOWANCES.empty() if earlier_allowances is None else earlier_allowances,
         "wallet_balances": WALLET_BALANCES.empty() if wallet_balances is None else wallet_balances,
+        "bonus_balances": BONUS_BALANCES.empty() if bonus_balances is None else bonus_balances,
     }
+    # Free units carried in are frozen before metering: caps may grow by them.
+    inputs["rollovers"] = rollover(
+        terms=due(terms),
+        earlier_allowances=inputs["earlier_allowances"],  # type: ignore[arg-type]
+    )
     made: dict[str, pl.DataFrame] = {}
     for stage in STAGES:
         known = inputs | made

@@ -27,6 +27,7 @@ from transforms.exchange import converted
 from transforms.frames import AMOUNT, EXACT, QUANTITY, RATED_LINES, TEXT, TIER_CHARGES
 from transforms.interim_lines import interim_lines
 from transforms.proration import prorated
+from transforms.table import BONUS_DRAWS
 from transforms.terms import LINE_KEY, LINE_ORDER, not_honoured
 
 UNPRICED_ORDER = 1_000_000
@@ -66,7 +67,16 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     """One line per USAGE term; of prices by dimension those that were used. Sums are 0 without usage; a maximum, say, has no
     value."""
     used = allowances.select(
-        *LINE_KEY, "events", "value", "included", "billable", "event_charges", "beyond", "problem"
+        *LINE_KEY,
+        "events",
+        "value",
+        "included",
+        "bonus",
+        "bonus_draws",
+        "billable",
+        "event_charges",
+        "beyond",
+        "problem",
     )
     zero = pl.when(pl.col("aggregation").is_in(_ADDS_UP)).then(pl.lit(0, dtype=QUANTITY))
     lines = (
@@ -75,8 +85,9 @@ def _usage_lines(allowances: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             pl.coalesce("problem", "problem_of_usage").alias("problem"),
             pl.col("events").fill_null(0),
-            pl.col("included", "billable").fill_null(zero),
-            description=_with_blocked(),
+            pl.col("billable").fill_null(zero),
+            included=(pl.col("included") + pl.col("bonus").fill_null(0)).fill_null(zero),
+            description=_with_bonus(_with_blocked()),
             quantity=pl.col("value").fill_null(zero),
             line_type=pl.lit("USAGE_FEE"),
         )
@@ -143,10 +154,21 @@ def _fee_lines(terms: pl.DataFrame) -> pl.DataFrame:
 
 def _with_blocked() -> pl.Expr:
     """What the line says, with what a cap kept off the bill; where usage is to be ignored, nothing is said."""
-    beyond, limit = (pl.col(name).cast(TEXT).str.replace(r"\.?0+$", "") for name in ("beyond", "cap"))
+    parts = (pl.col("beyond"), pl.col("value") - pl.col("beyond"))
+    beyond, limit = (part.cast(TEXT).str.replace(r"\.?0+$", "") for part in parts)
     blocked = (pl.col("beyond").fill_null(0) > 0) & (pl.col("cap_behavior").fill_null("BLOCK") == "BLOCK")
-    said = pl.format("{}, {} beyond the limit of {} not charged", "description", beyond, limit)
+    alone = pl.format("{}, {} beyond the limit of {} not charged", "description", beyond, limit)
+    shared = pl.format("{}, {} beyond the unit's limit not charged", "description", beyond)
+    said = pl.when(pl.col("free_pool").is_null()).then(alone).otherwise(shared)
     return pl.when(blocked).then(said).otherwise("description")
+
+
+def _with_bonus(said: pl.Expr) -> pl.Expr:
+    """What the line says, with how many of its free units came from the customer's wallets."""
+    units = pl.col("bonus").cast(TEXT).str.replace(r"\.?0+$", "")
+    return (
+        pl.when(pl.col("bonus") > 0).then(pl.format("{}, {} bonus units used", said, units)).otherwise(said)
+    )
 
 
 def _unpriced_lines(usage_aggregates: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
@@ -172,6 +194,7 @@ def _unpriced_lines(usage_aggregates: pl.DataFrame, terms: pl.DataFrame) -> pl.D
         "tiers",
         "price_currency",
         "fx_rate",
+        "bonus_draws",
     )
     return RATED_LINES.conform(
         lines.with_columns(
@@ -197,6 +220,8 @@ def _finish(lines: pl.DataFrame) -> pl.DataFrame:
     """Lines with a `charge` as RATED_LINES: the problem if there is one, and otherwise the charge, rounded
     once."""
     problem = _problem()
+    if "bonus_draws" not in lines.columns:
+        lines = lines.with_columns(bonus_draws=pl.lit(None, dtype=BONUS_DRAWS))
     rated = (
         lines.with_columns(problem=problem)
         .with_columns(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,12 +13,15 @@ from domain.commitment import LINES as COMMITMENT_LINES
 from domain.commitment import Committed
 from domain.money import allocate, prorate, round_money
 from transforms.adjustments import carried_forward
+from transforms.fees_ahead import OF_ANOTHER_BILL, charged_ahead
 from transforms.frames import AMOUNT, COMMITTED_LINES
+from transforms.spend_limits import beyond_limits
 from transforms.terms import LINE_KEY, LINE_ORDER
 
 _AGREED = ["month", "tenant_id", "subscription_id", "period_start", "active_start", "plan"]
 """A spend is agreed with a plan, for a subscription and a period; where the plan changes within it, for each stretch by itself."""
-_TERMS = ["period_end", "active_end", "exponent", "rounding", "minimum_spend", "maximum_spend"]
+_STRETCH = ["active_start", "active_end", "period_end", "fee_ahead", "exponent", "rounding"]
+_ADJUSTMENTS: dict[str, Any] = {"month": pl.String, "line_id": pl.String, "commit_adjustment": AMOUNT}
 
 
 def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
@@ -27,49 +30,69 @@ def commit(*, rated_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
 
     A subscription that was live for a part of the period owes that part of the minimum, and pays at most that part of the
     maximum, by elapsed time, rounded once. The adjustment is shared out by amount, largest remainder, ties to the first line;
-    where nothing was charged it stands on the first line. What a commitment adds or takes stands on lines of its own. Lines
-    with a problem are held, and left alone.
+    where nothing was charged it stands on the first line. Before that, usage beyond the subscription's own limit in money is cut
+    (transforms.spend_limits), so that bounds and commitments see what is billed. A fee in advance counts for the period it is for.
+    What a commitment adds or takes stands on lines of its own. Lines with a problem are held, and left alone.
     """
-    bounded = terms.filter(pl.col("minimum_spend").is_not_null() | pl.col("maximum_spend").is_not_null())
-    agreed = bounded.select(*LINE_KEY, "active_start", "plan", *_TERMS)
     sound = rated_lines.filter(pl.col("problem").is_null())
-    lines = sound.filter(~pl.col("model").is_in(COMMITMENT_LINES)).select(
+    cuts = beyond_limits(sound, terms)
+    left = (
+        sound.join(cuts, on=LINE_KEY, how="left", maintain_order="left")
+        .with_columns(pl.col("cut").fill_null(0))
+        .with_columns(amount=pl.col("amount") + pl.col("cut"))
+    )
+    adjustments = _made(_bounds(left, terms))
+    adjustments = pl.concat([adjustments, _made(_commitments(left, adjustments, terms))])
+    committed = rated_lines.join(adjustments, on=LINE_KEY, how="left", maintain_order="left").join(
+        cuts, on=LINE_KEY, how="left", maintain_order="left"
+    )
+    whole = pl.col("commit_adjustment").fill_null(0) + pl.col("cut").fill_null(0)
+    lines = COMMITTED_LINES.conform(committed.with_columns(commit_adjustment=whole))
+    return carried_forward(committed_lines=lines, terms=terms)
+
+
+def _made(adjustments: Iterable[tuple[str, str, Decimal]]) -> pl.DataFrame:
+    return pl.DataFrame(list(adjustments), schema=_ADJUSTMENTS, orient="row")
+
+
+def _bounds(lines: pl.DataFrame, terms: pl.DataFrame) -> Iterator[tuple[str, str, Decimal]]:
+    """(month, line_id, adjustment) of the lines that a minimum or maximum spend is about."""
+    bounded = pl.col("minimum_spend").is_not_null() | pl.col("maximum_spend").is_not_null()
+    agreed = terms.filter(bounded, ~OF_ANOTHER_BILL)
+    own = lines.filter(~pl.col("model").is_in(COMMITMENT_LINES)).select(
         *LINE_KEY, "tenant_id", "subscription_id", "period_start", "line_order", "amount", "customer_id"
     )
-    adjusted = [
-        (month, line, share)
-        for _, group in lines.join(agreed, on=LINE_KEY, how="inner").sort(LINE_ORDER).group_by(_AGREED)
-        for month, line, share in _shares(group.rows(named=True))
-    ]
-    schema: dict[str, Any] = {"month": pl.String, "line_id": pl.String, "commit_adjustment": AMOUNT}
-    adjustments = pl.DataFrame(adjusted, schema=schema, orient="row")
-    agreed_before = list(_commitments(sound, adjustments, terms))
-    adjustments = pl.concat([adjustments, pl.DataFrame(agreed_before, schema=schema, orient="row")])
-    committed = rated_lines.join(adjustments, on=LINE_KEY, how="left", maintain_order="left")
-    lines = COMMITTED_LINES.conform(committed.with_columns(pl.col("commit_adjustment").fill_null(0)))
-    return carried_forward(committed_lines=lines, terms=terms)
+    joined = own.join(
+        agreed.select(*LINE_KEY, "plan", "minimum_spend", "maximum_spend", *_STRETCH),
+        on=LINE_KEY,
+        how="inner",
+    )
+    for _, group in joined.sort(LINE_ORDER).group_by(_AGREED):
+        yield from _shares(group.rows(named=True))
 
 
 def _commitments(
     lines: pl.DataFrame, adjustments: pl.DataFrame, terms: pl.DataFrame
 ) -> Iterator[tuple[str, str, Decimal]]:
     """(month, line_id, adjustment) of each line of a commitment. It sees charges after minimum and maximum spend."""
-    agreed = terms.filter(pl.col("commitment").is_not_null()).select(
-        *LINE_KEY, "commitment", "exponent", "rounding"
+    agreed = terms.filter(pl.col("commitment").is_not_null(), ~OF_ANOTHER_BILL).select(
+        *LINE_KEY, "plan", "commitment", *_STRETCH
     )
     charged = pl.col("amount") + pl.col("commit_adjustment").fill_null(0)
-    group = ["month", "tenant_id", "subscription_id", "period_start", "commitment"]
+    group = ["month", "tenant_id", "subscription_id", "period_start", "plan", "commitment"]
     of_agreement = (
         lines.join(agreed, on=LINE_KEY, how="inner")
         .join(adjustments, on=LINE_KEY, how="left")
-        .select(*group, "line_id", "line_type", "model", "exponent", "rounding", charged=charged)
+        .select(*group, "line_id", "line_type", "model", *_STRETCH, charged=charged)
     )
     for rows in of_agreement.sort(*group, "line_id").partition_by(group, maintain_order=True):
         own = rows.filter(pl.col("model").is_in(COMMITMENT_LINES))
         others = rows.filter(~pl.col("model").is_in(COMMITMENT_LINES)).to_dicts()
         first = rows.row(0, named=True)
+        stretches = rows.unique("active_start").iter_rows(named=True)
+        ahead = sum((charged_ahead(each) for each in stretches), Decimal(0))
         amounts = Committed.from_text(first["commitment"]).amounts(
-            sum((row["charged"] for row in others), Decimal(0)),
+            sum((row["charged"] for row in others), ahead),
             sum((row["charged"] for row in others if row["line_type"] == "USAGE_FEE"), Decimal(0)),
             exponent=first["exponent"],
             rounding=first["rounding"],
@@ -84,7 +107,7 @@ def _shares(lines: list[dict[str, Any]]) -> list[tuple[str, str, Decimal]]:
     """(month, line_id, adjustment) of each line of one subscription and stretch."""
     first = lines[0]
     amounts = [line["amount"] for line in lines]
-    adjustment = _adjustment(sum(amounts, Decimal(0)), first)
+    adjustment = _adjustment(sum(amounts, charged_ahead(first)), first)
     weights = [max(amount, Decimal(0)) for amount in amounts]
     if not any(weights):
         weights[0] = Decimal(1)

@@ -16,6 +16,10 @@ from transforms.terms import LINE_KEY, LINE_ORDER
 _PERIOD = ["month", "tenant_id", "subscription_id", "period_start", "period_end", "currency"]
 
 
+_AS_CHARGED = IS_INTERIM | (pl.col("kind") == "FEE_CREDIT")
+"""What was billed before goes back as it was charged then, after discounts: no coupon acts on it."""
+
+
 def discount(*, committed_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
     """DISCOUNTED_LINES: a subscription's coupons act, in order of attachment, on what its period comes to, and each one's
     discount is shared out among the lines exactly. A coupon in another currency takes nothing off by guess: its lines get
@@ -37,13 +41,12 @@ def discount(*, committed_lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFr
 def _discounts(lines: pl.DataFrame, terms: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """What coupons take off each line of the periods they act on, or why they cannot."""
     attached = (
-        terms.filter(pl.col("coupons").list.len() > 0)
+        terms.filter(pl.col("coupons").list.len() > 0, ~_AS_CHARGED)
         .sort(LINE_ORDER)
         .unique(_PERIOD, keep="first", maintain_order=True)
         .select(*_PERIOD, "coupons", "exponent", "rounding")
     )
-    # What interim invoices billed was after discounts, and goes back as it was.
-    own = lines.join(terms.filter(IS_INTERIM), on=LINE_KEY, how="anti")
+    own = lines.join(terms.filter(_AS_CHARGED), on=LINE_KEY, how="anti")
     discounted = own.sort(LINE_ORDER).join(attached, on=_PERIOD, how="inner", maintain_order="left")
     for group in discounted.partition_by(_PERIOD, maintain_order=True):
         rows = group.to_dicts()

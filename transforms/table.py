@@ -38,6 +38,7 @@ TAXES = pl.List(
 """A line's taxes, one per rate. Without a rate, `treatment` says why nothing is taxed."""
 
 WALLET_PAYMENTS = pl.List(pl.Struct({"grant_id": TEXT, "amount": AMOUNT}))
+BONUS_DRAWS = pl.List(pl.Struct({"grant_id": TEXT, "units": QUANTITY}))
 
 
 @dataclass(frozen=True)

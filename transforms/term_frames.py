@@ -82,9 +82,27 @@ BILLING_TERMS = Table(
         _c("billing_timing", TEXT, "ARREARS or ADVANCE"),
         _c("cap", QUANTITY, "hard cap on usage in the period", True),
         _c("cap_behavior", TEXT, "beyond the cap: CHARGE, BLOCK or IGNORE", True),
+        _c(
+            "cap_carries",
+            FLAG,
+            "the cap is the free units, and grows by those carried in; null: it is fixed",
+            True,
+        ),
         _c("rollover", FLAG, "unused free units carry over"),
         _c("minimum_spend", PRICE, "the subscription's least charge for a period", True),
         _c("maximum_spend", PRICE, "the subscription's greatest charge for a period", True),
+        _c(
+            "spend_limit",
+            PRICE,
+            "what the subscription's usage of all units is billed at most in the period; null: all of it",
+            True,
+        ),
+        _c(
+            "fee_ahead",
+            PRICE,
+            "the base fee that an earlier bill charged for the whole period, where it counts towards what is agreed for it",
+            True,
+        ),
         _c("coupons", pl.List(TEXT), "coupons acting on the period, in order of attachment (JSON each)"),
         _c(
             "escrow",

@@ -5,20 +5,33 @@ from __future__ import annotations
 
 import polars as pl
 
+from transforms.table import QUANTITY
+
 LINE_KEY = ["month", "line_id"]
 LINE_ORDER = ["month", "tenant_id", "customer_id", "subscription_id", "line_order", "line_id"]
 
 HARD_CAP = pl.when(pl.col("cap_behavior").fill_null("BLOCK") != "CHARGE").then(pl.col("cap"))
 """On BILLING_TERMS: usage beyond this is not billed; null: all of it is."""
+
+
+def with_carried(terms: pl.DataFrame, rollovers: pl.DataFrame | None) -> pl.DataFrame:
+    """The terms with the units carried in (ROLLOVERS) among their free units, and in caps that grow by them; without any, as they
+    are."""
+    if rollovers is None or not rollovers["carried"].sum():
+        return terms
+    carried = rollovers.filter(pl.col("carried") > 0).select("line_id", "carried")
+    joined = terms.join(carried, on="line_id", how="left", maintain_order="left")
+    more = pl.col("carried").fill_null(0)
+    cap = pl.when(pl.col("cap_carries").fill_null(False)).then(pl.col("cap") + more).otherwise("cap")
+    return joined.with_columns(
+        included_free=(pl.col("included_free") + more).cast(QUANTITY), cap=cap.cast(QUANTITY)
+    ).drop("carried")
+
+
 _USAGE = pl.col("kind") == "USAGE"
 NOT_HONOURED: tuple[tuple[str, pl.Expr, pl.Expr], ...] = (
     # No longer written; a version published before may still say it.
     ("Rate", _USAGE & (pl.col("billing_timing") != "ARREARS"), pl.lit("charges in advance")),
-    (
-        "Discount",
-        (pl.col("kind") == "FEE_CREDIT") & (pl.col("coupons").list.len() > 0),
-        pl.lit("a credit for a fee that a coupon had reduced"),
-    ),
     ("Rate", pl.col("unsupported").is_not_null(), pl.col("unsupported")),
 )
 """(stage, which terms, what they ask for): terms that may be agreed, but not billed yet. Billing them as if they were not there

@@ -21,6 +21,7 @@ from domain.coupon import Coupon
 from domain.organization import OrganizationSettings, written_settings
 from domain.people import Accessor, Team, written_accessor, written_team
 from domain.quantity import plain
+from domain.spend_limit import written_spend_limit
 from domain.subscription import Subscription
 from domain.usage_limits import written_limits
 from domain.webhook_source import written_source
@@ -184,6 +185,7 @@ def _subscription(subscription: Subscription, issuer: str | None) -> dict[str, A
         "billingEntityId": subscription.billing_entity,
         "billingThreshold": subscription.billing_threshold and plain(subscription.billing_threshold),
         "usageLimits": written_limits(subscription.usage_limits),
+        "spendLimit": written_spend_limit(subscription.spend_limit),
     }
     usual = {
         "billingAnchorDay": subscription.start_date.day,

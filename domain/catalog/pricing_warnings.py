@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
 
 from domain.catalog.plans import RatePlan, Tier, UnitPrice
+from domain.commitment import MONTHLY
 from domain.quantity import plain
 
 _WIDE = Context(prec=60)
@@ -47,30 +48,14 @@ def _of_plan(plan: RatePlan) -> Iterator[Warning]:
 
 
 def _not_billed_yet(plan: RatePlan) -> Iterator[tuple[str, str]]:
-    of_plan = {
-        "baseFeeTiming": (
-            plan.base_fee_timing == "ADVANCE" and _bounded(plan),
-            "a base fee in advance with a minimum, a maximum or committed spend",
-        ),
-    }
-    yield from ((field, what) for field, (agreed, what) in of_plan.items() if agreed)
+    if plan.base_fee_timing == "ADVANCE":
+        if plan.commitment is not None and plan.commitment.type != MONTHLY:
+            yield "baseFeeTiming", "a base fee in advance with a commitment over a term"
+        if not plan.prices and (plan.minimum_spend is not None or plan.maximum_spend is not None):
+            yield "baseFeeTiming", "a base fee in advance with a minimum or maximum spend and no unit"
     for at, price in enumerate(plan.prices):
-        by_dimension = price.dimensions or plan.dimensions
-        of_price = {
-            "rollover": (
-                price.rollover is not None and price.cap is not None and price.limit is None,
-                "rollover of free units that are the limit, too",
-            ),
-            "dimensionPricing": (
-                by_dimension is not None and bool(price.cap is not None or price.min_fee),
-                "a price by dimension with a minimum fee or under a hard cap",
-            ),
-        }
-        yield from ((f"metrics[{at}].{field}", what) for field, (agreed, what) in of_price.items() if agreed)
-
-
-def _bounded(plan: RatePlan) -> bool:
-    return any(bound is not None for bound in (plan.minimum_spend, plan.maximum_spend, plan.commitment))
+        if (price.dimensions or plan.dimensions) is not None and price.min_fee:
+            yield f"metrics[{at}].dimensionPricing", "a price by dimension with a minimum fee"
 
 
 def _of_price(price: UnitPrice, path: str) -> Iterator[Warning]:

@@ -106,6 +106,7 @@ def subscription() -> Schema:
         "billingEntityId": key("Who bills it."),
         "billingThreshold": amount("Accrued spend at which an interim invoice is cut."),
         "usageLimits": items("Limits on usage, in place of the plan's.", _usage_limit()),
+        "spendLimit": spend_limit(),
     }
     also = {"customerId": "customer", "offeringId": "offering", "billingEntity": "billingEntityId"}
     return thing("A contract.", fields, ["id", "customer", "offering", "startDate"], also)
@@ -118,6 +119,15 @@ def _usage_limit() -> Schema:
         "ovBehavior": choice("What becomes of usage beyond it.", list(BEHAVIORS), "BLOCK"),
     }
     return thing("A limit on usage.", fields, ["unit", "limit"], {"metricId": "unit", "metricName": "unit"})
+
+
+def spend_limit() -> Schema:
+    """Of read_spend_limit."""
+    fields = {
+        "amount": amount("What usage of all units may cost in a billing period, before discounts and tax."),
+        "ovBehavior": choice("What becomes of usage beyond it.", list(BEHAVIORS), "BLOCK"),
+    }
+    return thing("A limit in money.", fields, ["amount"])
 
 
 def webhook_source() -> Schema:

@@ -1,4 +1,4 @@
-"""allowances: the usage of stage 3, split into free and payable."""
+"""allowances: the usage of stage 3, split into free, covered and payable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,29 @@ from expectations.suites._lines import same_lines
 
 def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
     billed = related["usage_aggregates"].filter(pl.col("disposition") == "BILLABLE")
-    return same_lines(frame, billed, source="usage_aggregates", unchanged=("value", "events"))
+    return [
+        *same_lines(frame, billed, source="usage_aggregates", unchanged=("value", "events")),
+        Cross(
+            "no_grant_overdrawn",
+            "draw no more of a grant than it has",
+            _overdrawn(frame, related["bonus_balances"]),
+        ),
+    ]
 
 
-SUITE = Suite("allowances", related=("usage_aggregates",), crosses=_crosses)
+def _overdrawn(frame: pl.LazyFrame, balances: pl.LazyFrame) -> pl.LazyFrame:
+    drawn = (
+        frame.select("tenant_id", "unit", "bonus_draws")
+        .explode("bonus_draws")
+        .drop_nulls("bonus_draws")
+        .unnest("bonus_draws")
+        .group_by("tenant_id", "unit", "grant_id")
+        .agg(drawn=pl.col("units").sum())
+    )
+    known = balances.select("tenant_id", "unit", "grant_id", "available")
+    return drawn.join(known, on=["tenant_id", "unit", "grant_id"], how="left").filter(
+        pl.col("available").is_null() | (pl.col("drawn") > pl.col("available"))
+    )
+
+
+SUITE = Suite("allowances", related=("usage_aggregates", "bonus_balances"), crosses=_crosses)

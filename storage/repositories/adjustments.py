@@ -26,7 +26,7 @@ _ORDER = 900_000
 """Adjustments stand behind the month's own lines."""
 NOT_ITS_OWN = (
     "aggregation", "event_field", "filters", "rate", "block_size", "block_rate_basis", "min_fee", "per_event_fee", "per_event_min",
-    "per_event_max", "tiers", "cap", "cap_behavior", "minimum_spend", "maximum_spend", "unsupported",
+    "per_event_max", "tiers", "cap", "cap_behavior", "cap_carries", "minimum_spend", "maximum_spend", "spend_limit", "fee_ahead", "unsupported",
     "commitment", "problem", "price_currency", "fx_rate",
 )  # fmt: skip
 """What of the term it is billed like does not hold for an adjustment; its amount is in the invoice's currency already."""

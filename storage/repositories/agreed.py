@@ -21,16 +21,19 @@ from domain.exchange import LIVE_RATE, FxTable, no_rate
 from domain.money import currency_exponent
 from domain.period import zone
 from domain.tax import TaxEngine, TaxQuestion, TaxTable
-from domain.terms import Contract
+from domain.terms import Contract, fees_of_plan, line_charged_ahead
 from storage.repositories.billing_entities import BillingEntities
 from storage.repositories.coupons import CouponRepository, discounts_during
 from storage.repositories.customers import Customers
-from storage.repositories.earlier_bills import EarlierBills
+from storage.repositories.earlier_bills import EarlierBills, Own, Spent
 from storage.repositories.taxes import TaxRates, fx_table
 from storage.tables.catalog import OfferingRow
 
 _MICROSECOND = timedelta(microseconds=1)
 _PLACES = 12
+_SPENDS = ("minimum_spend", "maximum_spend", "spend_limit", "fee_ahead")
+_Known = dict[tuple[str, str], dict[datetime, Spent]]
+"""By plan and commitment: what earlier periods of the term came to."""
 
 
 class Agreed:
@@ -64,11 +67,13 @@ class Agreed:
         """The contract's rows of BILLING_TERMS with all of it."""
         customer = self._customers[contract.customer_id]
         found = []
+        known: _Known = {}
         for row in rows:
             attached = self._coupons.get(row["subscription_id"], ())
             discounts = discounts_during(attached, _charged_at(contract, row))
             row = row | self._in_currency(contract, customer, row, discounts)
-            row |= self._spent(row)
+            row |= self._spent(contract, row, known)
+            row |= self._charged_ahead(contract, row)
             found.append(row | {"tax": self._tax(customer, contract, row)})
         return found
 
@@ -94,7 +99,7 @@ class Agreed:
             "price_currency": own,
             "fx_rate": rate,
             "coupons": [each.as_text() for each in converted],
-            **{name: row[name] and _times(row[name], rate) for name in ("minimum_spend", "maximum_spend")},
+            **{name: row[name] and _times(row[name], rate) for name in _SPENDS},
             "commitment": row["commitment"] and Committed.from_text(row["commitment"]).times(rate).as_text(),
         }
 
@@ -106,14 +111,19 @@ class Agreed:
         began: datetime = contract.pieces[0][0] if contract.pieces else contract.starts_at
         return began.astimezone(local).date()
 
-    def _spent(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What the term's earlier periods were billed. A period that is on no invoice yet holds the customer."""
+    def _spent(self, contract: Contract, row: dict[str, Any], known: _Known) -> dict[str, Any]:
+        """What the term's earlier periods were billed. A period that is on no invoice yet holds the customer. known: what was found
+        for rows before this one."""
         if row["commitment"] is None:
             return {}
         agreed = Committed.from_text(row["commitment"])
         if not agreed.earlier:
             return {}
-        billed = self._bills.of(row["customer_id"], row["subscription_id"], agreed.earlier)
+        key = (row["plan"], row["commitment"])
+        if key not in known:
+            own = _own(contract, row["plan"], agreed)
+            known[key] = self._bills.of(row["customer_id"], row["subscription_id"], agreed.earlier, own)
+        billed = known[key]
         missing = [start for start in agreed.earlier if start not in billed]
         spent = sum((charged for charged, _ in billed.values()), Decimal(0))
         drawn = sum((taken for _, taken in billed.values()), Decimal(0))
@@ -121,6 +131,16 @@ class Agreed:
         if missing and row["problem"] is None:
             done["problem"] = _not_billed(row["subscription_id"], missing[0])
         return done
+
+    def _charged_ahead(self, contract: Contract, row: dict[str, Any]) -> dict[str, Any]:
+        """Of a fee that comes back and that coupons had reduced, what was really charged. On no invoice, it holds the customer."""
+        if row["kind"] != "FEE_CREDIT" or not row["coupons"]:
+            return {}
+        charged = self._bills.charged(row["customer_id"], line_charged_ahead(contract, row))
+        if charged is None:
+            problem = row["problem"] or _not_charged(row)
+            return {"coupons": [], "problem": problem}
+        return {"coupons": [], "flat_amount": charged, "price_currency": None, "fx_rate": None}
 
     def _tax(self, customer: Customer, contract: Contract, row: dict[str, Any]) -> str | None:
         """How the row is taxed, as JSON. The day of tax is the last one of the period, in the customer's time zone."""
@@ -139,6 +159,16 @@ class Agreed:
             answer = self._taxes.answer(question)
             self._answers[question] = answer and answer.as_text()
         return self._answers[question]
+
+
+def _own(contract: Contract, plan: str, agreed: Committed) -> Own | None:
+    """Which lines of the term's earlier periods are the plan's, where the contract has several."""
+    items = contract.terms.items
+    if all(item["plan"] == plan for item in items):
+        return None
+    units = {item["unit"] for item in items if item["plan"] == plan and item["unit"] is not None}
+    fees = fees_of_plan(contract, plan, agreed.earlier)
+    return lambda line, unit: line in fees if unit is None else unit in units
 
 
 def _charged_at(contract: Contract, row: dict[str, Any]) -> datetime:
@@ -162,6 +192,13 @@ def _last_day(row: dict[str, Any], local: Any) -> Any:
 
 def _times(amount: Decimal, rate: Decimal) -> Decimal:
     return round(amount * rate, _PLACES)
+
+
+def _not_charged(row: dict[str, Any]) -> str:
+    return (
+        f"NO_EARLIER_BILL: what subscription {row['subscription_id']} paid ahead for its period from {row['period_start']:%Y-%m-%d} is "
+        "not known, because the bill of the period before is on no invoice; bill that month first"
+    )
 
 
 def _not_billed(subscription_id: str, start: datetime) -> str:

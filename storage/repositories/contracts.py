@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from domain.catalog.offerings import Escrow, escrow_of
 from domain.period import Schedule
 from domain.phases import Phase, Stretch, granted, stretches, timeline
+from domain.spend_limit import stored_spend_limit
 from domain.terms import Contract, PlanTerms, free_terms
 from domain.usage_limits import stored_limits
 from storage.repositories.bundles import Bundles
@@ -120,6 +121,7 @@ class _Making:
             opens=opens,
             escrow=self._escrows.get(stretch.offering),
             limits=stored_limits(row.usage_limits),
+            spend_limit=stored_spend_limit(row.spend_limit),
         )
 
     def _terms(self, subscription_id: str, stretch: Stretch) -> PlanTerms:

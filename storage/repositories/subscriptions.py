@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from domain.errors import NotFound
 from domain.money import unpadded
 from domain.phases import Agreement, Phase, PlannedChange, beginning
+from domain.spend_limit import stored_spend_limit, written_spend_limit
 from domain.subscription import Subscription
 from domain.subscription_states import TERMINAL, State
 from domain.usage_limits import stored_limits, written_limits
@@ -108,7 +109,7 @@ class Subscriptions:
         return {row.id: (row.plan_id, row.plan_version) for row in self.rows()}
 
     def change_agreed(self, subscription: Subscription, time_zone: str) -> None:
-        """Set when it ends, its threshold and its limits on usage; all else of a running subscription stays as agreed."""
+        """Set when it ends, its threshold and its limits on usage and spend; all else of a running subscription stays as agreed."""
         self._session.execute(
             update(SubscriptionRow)
             .where(SubscriptionRow.tenant_id == self._tenant_id, SubscriptionRow.id == subscription.id)
@@ -117,6 +118,7 @@ class Subscriptions:
                 ends_at=subscription.ends_at(time_zone),
                 billing_threshold=subscription.billing_threshold,
                 usage_limits=written_limits(subscription.usage_limits),
+                spend_limit=written_spend_limit(subscription.spend_limit),
                 revision=SubscriptionRow.revision + 1,
             )
         )
@@ -201,6 +203,7 @@ class Subscriptions:
             "auto_convert": agreement.auto_convert,
             "billing_threshold": subscription.billing_threshold,
             "usage_limits": written_limits(subscription.usage_limits),
+            "spend_limit": written_spend_limit(subscription.spend_limit),
         }
 
     def _phase_values(
@@ -261,6 +264,7 @@ def subscription_of(row: SubscriptionRow) -> Subscription:
         billing_entity=row.billing_entity_id,
         billing_threshold=None if row.billing_threshold is None else unpadded(row.billing_threshold),
         usage_limits=stored_limits(row.usage_limits),
+        spend_limit=stored_spend_limit(row.spend_limit),
     )
 
 

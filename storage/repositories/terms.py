@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -15,7 +15,6 @@ from storage.repositories.adjustments import adjustment_terms
 from storage.repositories.agreed import Agreed
 from storage.repositories.contracts import contracts
 from storage.repositories.interim_bills import interim_terms
-from storage.repositories.wallet_billing import Span, bonus_units
 from storage.tables.tenants import TenantRow
 
 
@@ -41,9 +40,8 @@ def frozen_terms(
     for tenant_id in chosen:
         engine = tax_engines.get(tenant_id) if tax_engines else None
         agreed = Agreed(session, tenant_id, some, engine)
-        bonus = bonus_units(session, tenant_id, some)
         own = [
-            row | _unbillable(row, bonus.get((row["customer_id"], row["unit"]), ()))
+            row
             for contract in contracts(session, tenant_id, some)
             for row in agreed.completed(contract, terms_of_month(contract, month))
         ]
@@ -53,11 +51,3 @@ def frozen_terms(
             *adjustment_terms(session, agreed, month, some, own),
         ]
     return rows
-
-
-def _unbillable(row: Mapping[str, Any], spans: Iterable[Span]) -> dict[str, Any]:
-    """Bonus units in the customer's wallet are not burned by bills yet: charging for them would be wrong, so the line is held."""
-    live = any(
-        start < row["active_end"] and (end is None or end > row["active_start"]) for start, end in spans
-    )
-    return {"unsupported": "bonus units in the wallet"} if live else {}

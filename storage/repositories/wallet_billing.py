@@ -39,8 +39,6 @@ INVOICE, TAKEN_BACK, RESTORED = "INVOICE", "INVOICE_TAKEN_BACK", "BREAKAGE_TAKEN
 _AT_ONCE = 5000
 Key = tuple[str, str]
 """(tenant_id, invoice_id)"""
-Span = tuple[datetime, datetime | None]
-"""From an instant until another, exclusive; None: for ever."""
 Parts = dict[str, Decimal]
 """Grant to amount."""
 
@@ -50,11 +48,11 @@ class WalletMoved(TransientFailure):
 
     code = "WALLET_MOVED"
 
-    def __init__(self, wallet: WalletRow, missing: Decimal, invoice_id: str) -> None:
+    def __init__(self, wallet: WalletRow, missing: Decimal, invoice_id: str, unit: str | None = None) -> None:
         self.customer = (wallet.tenant_id, wallet.customer_id)
         super().__init__(
             f"wallet {wallet.id} of customer {wallet.customer_id} (tenant {wallet.tenant_id}) was spent from during the run: "
-            f"{missing.normalize():f} {wallet.currency} are missing for invoice {invoice_id}; bill the month again"
+            f"{missing.normalize():f} {unit or wallet.currency} are missing for invoice {invoice_id}; bill the month again"
         )
 
 
@@ -88,22 +86,6 @@ def frozen_balances(
     ]
 
 
-def bonus_units(
-    session: Session, tenant_id: str, customers: Collection[str] | None = None
-) -> dict[tuple[str, str | None], list[Span]]:
-    """When (customer, unit) has, had or will have bonus units that were not taken back. customers: None is all of them."""
-    grant, wallet = WalletGrantRow, WalletRow
-    same = (wallet.tenant_id == grant.tenant_id) & (wallet.id == grant.wallet_id)
-    query = select(wallet.customer_id, grant.unit, grant.effective_at, grant.expires_at).join(wallet, same)
-    found: dict[tuple[str, str | None], list[Span]] = defaultdict(list)
-    mine = [grant.tenant_id == tenant_id, grant.kind == BONUS_UNITS, grant.revoked_at.is_(None)]
-    if customers is not None:
-        mine.append(among(wallet.customer_id, customers))
-    for customer, unit, start, end in session.execute(query.where(*mine)):
-        found[(customer, unit)].append((start, end))
-    return found
-
-
 def _balances(
     session: Session, tenant_id: str, month: str, start: datetime, customers: Collection[str] | None
 ) -> Iterator[dict[str, Any]]:
@@ -126,8 +108,10 @@ def _balances(
     for row in session.scalars(found):
         if row.wallet_id in wallets:
             rows[row.wallet_id].append(row)
-    taken, issued = _taken_in(session, tenant_id, month)
-    lapsed = _lapsed(session, tenant_id, [row.id for mine in rows.values() for row in mine if row.expires_at])
+    taken, issued = taken_in(session, tenant_id, month)
+    lapsed = lapsed_of(
+        session, tenant_id, [row.id for mine in rows.values() for row in mine if row.expires_at]
+    )
     good_for = repository.good_for()
     for wallet_id, mine in sorted(rows.items()):
         wallet = wallets[wallet_id]
@@ -146,7 +130,7 @@ def _balances(
                 }  # fmt: skip
 
 
-def _taken_in(session: Session, tenant_id: str, month: str) -> tuple[Parts, set[tuple[str, str]]]:
+def taken_in(session: Session, tenant_id: str, month: str) -> tuple[Parts, set[tuple[str, str]]]:
     """What the month's invoices took of each grant, and the (customer, currency) of those that are issued."""
     query = select(InvoiceRow).where(InvoiceRow.tenant_id == tenant_id, InvoiceRow.month == month)
     invoices = list(session.scalars(query))
@@ -159,7 +143,7 @@ def _taken_in(session: Session, tenant_id: str, month: str) -> tuple[Parts, set[
     return total, issued
 
 
-def _lapsed(session: Session, tenant_id: str, grants: Collection[str]) -> Parts:
+def lapsed_of(session: Session, tenant_id: str, grants: Collection[str]) -> Parts:
     """What has been booked as breakage of these grants: usage from before they expired may still be billed."""
     if not grants:
         return {}
@@ -196,7 +180,7 @@ def taken_by(session: Session, invoices: Sequence[Key]) -> dict[Key, Parts]:
 
 
 def payments_of(bills: pl.DataFrame, lines: pl.DataFrame | Sequence[Mapping[str, Any]]) -> dict[Key, Parts]:
-    """What each bill takes of each grant, by its lines. bills: SETTLEMENTS; lines: ROUTED_LINES. Raises PaymentsDiffer."""
+    """What each bill takes of each grant, money and bonus units, by its lines. bills: SETTLEMENTS; lines: ROUTED_LINES. Raises PaymentsDiffer."""
     rows = (
         lines.filter(pl.col("wallet_amount") > 0).iter_rows(named=True)
         if isinstance(lines, pl.DataFrame)
@@ -210,7 +194,19 @@ def payments_of(bills: pl.DataFrame, lines: pl.DataFrame | Sequence[Mapping[str,
         of_lines = sum(found.get((tenant_id, invoice_id), {}).values(), Decimal(0))
         if of_lines != amount:
             raise PaymentsDiffer(invoice_id, of_lines, amount)
+    for key, grant, units in _units_of(lines):
+        found[key][grant] += units
     return {key: dict(parts) for key, parts in found.items()}
+
+
+def _units_of(lines: pl.DataFrame | Sequence[Mapping[str, Any]]) -> Iterator[tuple[Key, str, Decimal]]:
+    """The bonus units that lines on invoices draw of each grant."""
+    if isinstance(lines, pl.DataFrame):
+        on_bills = pl.col("bonus_draws").is_not_null() & pl.col("invoice_id").is_not_null()
+        lines = lines.filter(on_bills).to_dicts()
+    for row in lines:
+        for part in row.get("bonus_draws") or ():
+            yield (row["tenant_id"], row["invoice_id"]), part["grant_id"], part["units"]
 
 
 def pay(session: Session, wanted: Mapping[Key, Parts]) -> None:
@@ -278,28 +274,38 @@ class _Till:
         return marked or wallet.balance <= 0 or any(wallet.balance < each for each in limits)
 
     def take_back(self, invoice_id: str, parts: Parts) -> None:
-        if parts:
-            entries = [Entry(self._account(row), parts[row.id], row.id) for row in self._rows(parts)]
-            self._book(TAKEN_BACK, invoice_id, entries, USAGE)
+        for unit, own in self._by_unit(parts):
+            entries = [Entry(self._account(row), own[row.id], row.id) for row in self._rows(own)]
+            self._book(TAKEN_BACK, invoice_id, entries, USAGE, unit)
 
     def take(self, invoice_id: str, parts: Parts) -> None:
+        for unit, own in self._by_unit(parts):
+            self._take(invoice_id, own, unit)
+
+    def _by_unit(self, parts: Parts) -> list[tuple[str | None, Parts]]:
+        """Money (None) and each unit by itself: a transaction is about one thing."""
         if not parts:
-            return
-        self._restore(invoice_id, parts)
+            return []
+        found: dict[str | None, Parts] = {}
+        for row in self._rows(parts):
+            found.setdefault(row.unit, {})[row.id] = parts[row.id]
+        return sorted(found.items(), key=lambda each: each[0] or "")
+
+    def _take(self, invoice_id: str, parts: Parts, unit: str | None) -> None:
+        self._restore(invoice_id, parts, unit)
         given = {row.id: min(parts[row.id], row.remaining - row.held) for row in self._rows(parts)}
         missing = sum(parts.values(), Decimal(0)) - sum(given.values(), Decimal(0))
-        if missing:
+        if missing and unit is None:
             missing = self._from_others(given, missing)
         if missing:
-            raise WalletMoved(self.wallet, missing, invoice_id)
+            raise WalletMoved(self.wallet, missing, invoice_id, unit)
         taken = [row for row in self._rows(given) if given[row.id] > 0]
-        self._book(
-            INVOICE, invoice_id, [Entry(self._account(row), -given[row.id], row.id) for row in taken], USAGE
-        )
+        entries = [Entry(self._account(row), -given[row.id], row.id) for row in taken]
+        self._book(INVOICE, invoice_id, entries, USAGE, unit)
 
-    def _restore(self, invoice_id: str, parts: Parts) -> None:
+    def _restore(self, invoice_id: str, parts: Parts, unit: str | None) -> None:
         """Grants that paid for usage before they expired: their breakage was booked too high."""
-        lapsed = _lapsed(
+        lapsed = lapsed_of(
             self.session, self.wallet.tenant_id, [row.id for row in self._rows(parts) if row.expires_at]
         )
         lacking = {row.id: parts[row.id] - (row.remaining - row.held) for row in self._rows(parts)}
@@ -308,7 +314,7 @@ class _Till:
             Entry(self._account(row), back[row.id], row.id) for row in self._rows(back) if back[row.id] > 0
         ]
         if entries:
-            self._book(RESTORED, invoice_id, entries, BREAKAGE)
+            self._book(RESTORED, invoice_id, entries, BREAKAGE, unit)
 
     def _from_others(self, given: Parts, missing: Decimal) -> Decimal:
         """Some of the money went elsewhere since the balances were frozen: what is unrestricted stands in. What is still missing."""
@@ -321,8 +327,9 @@ class _Till:
                 missing -= part
         return missing
 
-    def _book(self, kind: str, invoice_id: str, entries: list[Entry], outside: str) -> None:
+    def _book(self, kind: str, invoice_id: str, entries: list[Entry], outside: str, unit: str | None) -> None:
         total = sum((each.amount for each in entries), Decimal(0))
+        money = sum((each.amount for each in entries if each.is_money_here), Decimal(0))
         self.session.refresh(self.wallet, ["balance"])
         row = WalletTransactionRow(
             tenant_id=self.wallet.tenant_id,
@@ -330,7 +337,8 @@ class _Till:
             wallet_id=self.wallet.id,
             kind=kind,
             amount=abs(total),
-            balance_after=self.wallet.balance + total,
+            balance_after=self.wallet.balance + money,
+            unit=unit,
             invoice_id=invoice_id,
             description=f"{_SAYS[kind]} {invoice_id}",
             idempotency_key=f"{invoice_id}:{self._step(invoice_id)}",

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from storage.earlier import earlier_allowances
 from storage.lake import Lake, Scope
+from storage.repositories.bonus_balances import frozen_bonus
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import frozen_balances
 from transforms import pipeline
-from transforms.frames import BILLING_TERMS, WALLET_BALANCES
+from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES
 from transforms.in_force import in_force
 from transforms.meter import meter
 from transforms.s02_rollover import earlier_months, rollover
@@ -53,12 +54,17 @@ def month_so_far(
     events = in_force(lake.scan("validated_events", scope)).filter(used)
     earlier = earlier_allowances(lake, scope, earlier_months(terms))
     carried = rollover(terms=due(terms), earlier_allowances=earlier)
-    metered = meter(validated_events=events, terms=terms, month=month, rollovers=carried)
-    balances = frozen_balances(session, month=month, tenants=[tenant_id], customers=[customer_id])
+    who = {"month": month, "tenants": [tenant_id], "customers": [customer_id]}
+    bonus = pl.DataFrame(frozen_bonus(session, **who), schema=BONUS_BALANCES.schema)  # type: ignore[arg-type]
+    metered = meter(
+        validated_events=events, terms=terms, month=month, rollovers=carried, bonus_balances=bonus
+    )
+    balances = frozen_balances(session, **who)  # type: ignore[arg-type]
     tables = pipeline.run(
         metered_events=metered.lazy(),
         terms=terms,
         earlier_allowances=earlier,
         wallet_balances=pl.DataFrame(balances, schema=WALLET_BALANCES.schema),
+        bonus_balances=bonus,
     )
     return SoFar(terms, metered, tables)

@@ -17,6 +17,7 @@ from domain.money import unpadded
 from domain.period import Schedule, zone
 from domain.phases import Phase
 from domain.plan_change import IMMEDIATE, PERIOD_END
+from domain.spend_limit import read_spend_limit, written_spend_limit
 from domain.subscription import Subscription, read_subscription, read_threshold, require_postpaid
 from domain.subscription_states import TERMINAL, State, require_legal, require_one_of
 from domain.usage_limits import read_usage_limits, require_priced, written_limits
@@ -24,7 +25,7 @@ from storage.repositories.billing_entities import BillingEntities
 from storage.repositories.paging import PageQuery, keyset
 from storage.repositories.subscriptions import Subscriptions as Repository
 from storage.services.agreeing import AlreadySubscribed, agreed, require_free, sold, terms_held
-from storage.services.differences import no_expectation
+from storage.services.differences import differences, no_expectation
 from storage.services.sent import new_id, violated
 from storage.services.subscription_upkeep import catch_up, record
 from storage.tables.catalog import OfferingRow
@@ -157,18 +158,18 @@ class Subscriptions:
         sent: Mapping[str, Any],
         expect: Callable[[str, int], None] = no_expectation,
     ) -> SubscriptionRow:
-        """Put these limits on usage in place of those it has; none: its plan's hold. They count for every period that is not billed
-        for good yet, the present one as a whole. Raises SubscriptionNotFound, StaleEdit, SubscriptionOver, FieldProblem."""
+        """Put these limits on usage, and on what it may cost, in place of those it has; none: its plan's hold. They count for every
+        period that is not billed for good yet, the present one as a whole. Raises SubscriptionNotFound, StaleEdit, SubscriptionOver, FieldProblem."""
         fields = Fields(sent, "")
-        limits = read_usage_limits(fields)
+        limits, spend = read_usage_limits(fields), written_spend_limit(read_spend_limit(fields))
         fields.done()
         row = self._running(subscription_id, "limits on its usage", expect)
         require_priced(limits, terms_held(self._tx.session, row).units)
-        before, after = row.usage_limits, written_limits(limits)
-        if before != after:
-            row.usage_limits = after
+        before = {"usageLimits": row.usage_limits, "spendLimit": row.spend_limit}
+        after = {"usageLimits": written_limits(limits), "spendLimit": spend}
+        if changes := differences(before, after):
+            row.usage_limits, row.spend_limit = written_limits(limits), spend
             self.rows.touch(row, at=self._tx.at)
-            changes = {"usageLimits": {"before": before, "after": after}}
             self._tx.record("SUBSCRIPTION_LIMITED", "subscription", row.id, changes)
         return row
 

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Date, ForeignKeyConstraint, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables.base import Amount, Base, CreatedAt, Id, TenantId
@@ -81,6 +82,7 @@ class SubscriptionRow(Base):
     change_plan_version: Mapped[int | None]
     change_reason: Mapped[str | None]
     usage_limits: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
+    spend_limit: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     dunning_attempt: Mapped[int] = mapped_column(server_default="0")
     payment_failed_at: Mapped[datetime | None]
     revision: Mapped[int] = mapped_column(server_default="1")

@@ -104,17 +104,17 @@ def tiered(model: str, *bands: tuple[Any, ...], **more: Any) -> dict[str, Any]:
         (
             {"baseFee": 9, "baseFeeTiming": "ADVANCE", "minimumSpend": 20},
             "HELD_FROM_BILLING",
-            "a base fee in advance with a minimum, a maximum or committed spend cannot be billed yet",
+            "a base fee in advance with a minimum or maximum spend and no unit cannot be billed yet",
+        ),
+        (
+            {"baseFee": 9, "baseFeeTiming": "ADVANCE", "commitment": {"type": "ANNUAL", "amount": 900}},
+            "HELD_FROM_BILLING",
+            "a base fee in advance with a commitment over a term cannot be billed yet",
         ),
         (
             {"metrics": [{"unit": "calls", "rate": 1, "minFee": 5, "dimensionPricing": {"search": 2}}]},
             "HELD_FROM_BILLING",
             "a price by dimension with a minimum fee",
-        ),
-        (
-            {"metrics": [{"unit": "calls", "rate": 1, "includedFree": 5, "rollover": True, "ovBehavior": "BLOCK"}]},
-            "HELD_FROM_BILLING",
-            "rollover of free units that are the limit, too",
         ),
     ],
 )  # fmt: skip

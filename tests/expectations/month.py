@@ -8,7 +8,7 @@ from functools import cache
 import polars as pl
 
 from domain.tax import TaxAnswer, TaxRate
-from tests.transforms.billing_rows import MID_NOVEMBER, d, grant, term, terms, tiers, wallets
+from tests.transforms.billing_rows import MID_NOVEMBER, d, grant, term, terms, tiers, units_granted, wallets
 from tests.transforms.event_rows import gated, metered_month, raw_event, raws
 from transforms.frames import INVOICE_TAXES, INVOICES, TABLES
 from transforms.invoice_lines import invoice_lines
@@ -44,6 +44,7 @@ TERMS = terms(
     )  # type: ignore[arg-type]
 )
 WALLETS = wallets(grant("g1", 20, customer_id="c2"))
+BONUS = units_granted({"grant_id": "u1", "unit": "tokens", "available": d(3)})
 
 
 def _arrived() -> pl.DataFrame:
@@ -74,8 +75,8 @@ def good_month() -> dict[str, pl.DataFrame]:
     """Every table of TABLES, as the month leaves them."""
     raw = _arrived()
     kept, quarantined = gated(raw)
-    metered = metered_month(kept, TERMS)
-    made = run(metered_events=metered.lazy(), terms=TERMS, wallet_balances=WALLETS)
+    metered = metered_month(kept, TERMS, bonus_balances=BONUS)
+    made = run(metered_events=metered.lazy(), terms=TERMS, wallet_balances=WALLETS, bonus_balances=BONUS)
     numbered = (
         made["settlements"]
         .with_row_index("place")
@@ -96,6 +97,7 @@ def good_month() -> dict[str, pl.DataFrame]:
         "quarantined_events": quarantined,
         "billing_terms": TERMS,
         "wallet_balances": WALLETS,
+        "bonus_balances": BONUS,
         "metered_events": metered,
         "invoices": invoices,
         "invoice_lines": lines,

@@ -74,6 +74,14 @@ def paid_by(grant: str) -> Corruption:
     return corrupt
 
 
+def drawn_from(grant: str) -> Corruption:
+    """What bonus units covered comes from another grant."""
+    draw = pl.struct(grant_id=pl.lit(grant), units="bonus")
+    return lambda frame: frame.with_columns(
+        bonus_draws=pl.when(pl.col("bonus") > 0).then(pl.concat_list(draw)).cast(frame.schema["bonus_draws"])
+    )
+
+
 NOWHERE = {"line_id": "ln_nowhere"}
 ADDED = (
     ("no_orphan_line", row(**NOWHERE)),
@@ -120,6 +128,11 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("kind_known", row(kind="LOAN")),
         ("one_order_of_burning", again_as(grant_id="g2")),
     ),
+    "bonus_balances": (
+        ("available_at_least_zero", row(available=Decimal(-1))),
+        ("good_for_a_time", lambda f: f.with_columns(expires_at=pl.col("effective_at"))),
+        ("one_order_of_burning", again_as(grant_id="u2")),
+    ),
     "metered_events": (
         ("disposition_known", row(disposition="LOST")),
         ("quantity_not_negative", row(quantity=Decimal(-1))),
@@ -150,6 +163,8 @@ CORRUPTIONS: dict[str, tuple[tuple[str, Corruption], ...]] = {
         ("parts_make_the_whole", plus("billable")),
         *ADDED,
         ("money_unchanged", plus("value")),
+        ("draws_make_the_bonus", row(bonus=Decimal(77))),
+        ("no_grant_overdrawn", drawn_from("u9")),
     ),
     "rated_lines": (
         ("line_type_known", row(line_type="GIFT")),

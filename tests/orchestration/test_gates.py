@@ -1,6 +1,7 @@
 """Gates that bite: a corrupt table stops everything downstream, with the failing rows named."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import dagster as dg
@@ -39,6 +40,7 @@ CORRUPTIONS: dict[str, tuple[Corruption, str]] = {
     "billing_terms": (first_row(included_free=Decimal(-1)), "included_free_at_least_zero"),
     "metered_events": (first_row(quantity=Decimal(-1)), "quantity_not_negative"),
     "wallet_balances": (lambda frame: stray_grant(frame), "available_at_least_zero"),
+    "bonus_balances": (lambda frame: stray_units(frame), "available_at_least_zero"),
     "quota_checks": (first_row(line_id="ln_nowhere"), "no_orphan_line"),
     "rollovers": (first_row(carried=Decimal(-5)), "carried_at_least_zero"),
     "usage_aggregates": (first_row(events=77), "every_event_counted"),
@@ -86,6 +88,20 @@ def stray_grant(frame: pl.DataFrame) -> pl.DataFrame:
     }
     rest = {"currency": "USD", "burn_order": 1, "kind": "CASH", "available": Decimal(-1)}
     return pl.DataFrame([{**dict.fromkeys(frame.columns), **ids, **rest}], schema=frame.schema)
+
+
+def stray_units(frame: pl.DataFrame) -> pl.DataFrame:
+    """A wallet that owes units."""
+    row = {
+        "month": MARCH,
+        "tenant_id": "acme",
+        "customer_id": "ada",
+        "unit": "requests",
+        "wallet_id": "wal_x",
+        "grant_id": "grt_x",
+    }
+    rest = {"burn_order": 1, "available": Decimal(-1), "effective_at": datetime(2026, 3, 1, tzinfo=UTC)}
+    return pl.DataFrame([{**dict.fromkeys(frame.columns), **row, **rest}], schema=frame.schema)
 
 
 def run_from(world: World, table: str) -> dg.ExecuteInProcessResult:
@@ -152,7 +168,9 @@ def test_corrupt_validated_events_stop_the_bill(billed: World):
     )
     result = billed.close(MARCH, expect=False)
     made = {event.asset_key.path[-1] for event in result.get_asset_materialization_events()}
-    assert made == {"billing_terms", "rollovers", "wallet_balances"}, "only what needs no events"
+    assert made == {"billing_terms", "rollovers", "wallet_balances", "bonus_balances"}, (
+        "only what needs no events"
+    )
 
 
 def test_a_frame_that_breaks_its_suite_is_never_written(billed: World, monkeypatch: pytest.MonkeyPatch):

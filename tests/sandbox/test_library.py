@@ -16,7 +16,7 @@ LIBRARY = sorted((Path(__file__).parents[2] / "examples" / "sandbox").glob("*.ya
 LARGE = {"a-million-events"}
 MANY_MONTHS = {
     "anchor-31", "annual-commitment", "fees-in-advance", "late-under-a-minimum", "prepaid-commitment", "quarterly-and-annual",
-    "rollover-with-cap", "disorder-and-batches",
+    "rollover-with-cap", "disorder-and-batches", "bundle-with-commitments", "fee-ahead-under-a-minimum", "limits-that-move",
 }  # fmt: skip
 """Played with the long runs."""
 

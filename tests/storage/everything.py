@@ -230,6 +230,7 @@ EVERYTHING: dict[str, Any] = {
             "billingCycle": "QUARTERLY",
             "billingAnchorDay": 15,
             "usageLimits": [{"unit": "calls", "limit": "10000", "ovBehavior": "IGNORE"}],
+            "spendLimit": {"amount": "500", "ovBehavior": "CHARGE"},
         },
         {
             "id": "sub_bob",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal as D
 from typing import Any
 
@@ -10,14 +11,17 @@ import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
+from domain.actor import SYSTEM
 from storage.lake import Scope
 from storage.repositories.invoice_content import content_hash
 from storage.repositories.invoice_states import as_dict, lines_of
 from storage.repositories.invoices import settle
 from storage.repositories.issued import issued_lines
 from storage.repositories.terms import frozen_terms
+from storage.services.coupons import Coupons
 from storage.tables.invoices import InvoiceRow
 from storage.tables.taxes import FxRateRow, InvoiceTaxRow
+from storage.tenancy import Tx
 from tests.storage.worlds import applied
 from tests.transforms.billing_rows import metered
 from transforms.frames import BILLING_TERMS, INVOICE_LINES
@@ -223,3 +227,27 @@ def test_what_a_plan_agrees_on_in_its_currency_is_converted_with_it(session: Ses
     made = billed(session, "2026-01")
     assert totals(made) == {"ann": ("JPY", D(8000))}
     assert made["rated_lines"]["amount"].to_list() == [D(3200), D(1600)]
+
+
+def test_a_discounted_fee_that_comes_back_is_what_its_bill_charged(session: Session) -> None:
+    """20.00 in advance, less a quarter: 15.00 for February, of which half comes back, also where the coupon has ended by then."""
+    coupon = {
+        "code": "Q",
+        "name": "Q",
+        "discountType": "PERCENTAGE",
+        "discountValue": "0.25",
+        "duration": "ONCE",
+    }
+    plan = {"baseFeeTiming": "ADVANCE"}
+    applied(session, world([{"id": "ann"}], plan=plan, coupons=[coupon]))
+    tx = Tx(session, "acme", SYSTEM, datetime(2026, 1, 2, tzinfo=UTC))
+    Coupons(tx).redeem("ann", {"code": "Q", "subscriptionId": "sub_ann"})
+    session.execute(
+        text("UPDATE subscriptions SET end_date = '2026-02-15', ends_at = '2026-02-15T00:00:00Z'")
+    )
+    assert held(billed(session, "2026-02", calls=0))["ann"].startswith(
+        "NO_EARLIER_BILL: what subscription sub_ann paid ahead"
+    )
+    assert totals(billed(session, "2026-01", calls=0)) == {"ann": ("USD", D(30))}
+    made = billed(session, "2026-02", calls=0)
+    assert (held(made), totals(made)) == ({}, {"ann": ("USD", D("-7.5"))})

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from domain.catalog.fields import CatalogRefused
 from storage.database import session_scope
+from storage.lake import Scope
+from storage.repositories.invoices import settle
 from storage.repositories.terms import frozen_terms
 from storage.services.agreeing import terms_held
 from storage.services.plan_changes import PlanChanges
@@ -20,6 +22,7 @@ from storage.tables.catalog import RatePlanVersionRow
 from storage.tables.subscriptions import SubscriptionRow
 from storage.tenancy import tenant_tx
 from tests.storage.worlds import applied
+from tests.transforms.billing_rows import metered
 from transforms.frames import BILLING_TERMS, METERED_EVENTS
 from transforms.pipeline import run
 
@@ -108,12 +111,49 @@ def test_a_unit_of_a_further_plan_is_paid_for_once_per_customer(session: Session
         applied(session, other)
 
 
-def test_a_commitment_within_a_bundle_holds_the_customer_by_name(session: Session) -> None:
+def settled(session: Session, month: str, *used: tuple[str, int]) -> list[tuple[str, Decimal]]:
+    """(description, amount with what a commitment adds) of the month's lines, which are on a draft. used: (unit, quantity)."""
+    terms = pl.DataFrame(frozen_terms(session, month=month), schema=BILLING_TERMS.schema)
+    by_unit = {row["unit"]: row for row in terms.filter(pl.col("due"), pl.col("kind") == "USAGE").to_dicts()}
+    made = run(metered_events=metered(*((by_unit[unit], units) for unit, units in used)), terms=terms)
+    settle(session, made["settlements"], made["routed_lines"], scope=Scope(month))
+    assert made["routed_lines"]["hold_reason"].unique().to_list() == [None]
+    rows = made["routed_lines"].select("description", pl.col("amount") + pl.col("commit_adjustment")).rows()
+    return [(said, amount) for said, amount in rows if amount]
+
+
+def test_a_commitment_within_a_bundle_is_met_by_its_own_plan_alone(session: Session) -> None:
+    """100.00 a month for data: 20 + 5 of fees and 30 of usage lack 45. What calls and seats cost does not count."""
     committed = bundle()
     committed["ratePlans"][1]["commitment"] = {"type": "MONTHLY", "amount": "100", "trueUp": True}
     applied(session, committed)
-    reasons = bill(session, "2026-03")["routed_lines"]["hold_reason"].unique().to_list()
-    assert len(reasons) == 1 and "a commitment in a bundle of several rate plans" in reasons[0]
+    found = settled(session, "2026-03", ("calls", 1000), ("bytes", 30))
+    assert found == [
+        ("api plan: base fee", 10), ("calls", 100), ("data plan: setup fee", 5), ("data plan: base fee", 20), ("bytes", 30),
+        ("data plan: monthly commitment, true-up", 45), ("seats", 7),
+    ]  # fmt: skip
+    assert bill(session, "2026-03")["committed_lines"]["commit_adjustment"].sum() == 5 + 75
+
+
+def test_two_commitments_of_a_bundle_run_beside_each_other_over_their_terms(session: Session) -> None:
+    """Over three months 300 for calls and 200 for data, whose usage beyond it costs double. Bytes: 90, 90, 90 with fees of 20 a month
+    (and 5 once) make 110 + 5, 110, 110: beyond 200 by 25 in April, and all 110 of May, of which 90 are usage. Calls: 20, 30, 40 with
+    fees of 10 a month lack 300 − 120 = 180."""
+    committed = bundle()
+    annual = {"type": "ANNUAL", "termMonths": 3, "trueUp": True}
+    committed["ratePlans"][0] |= {"minimumSpend": None, "commitment": {**annual, "amount": "300"}}
+    committed["ratePlans"][1]["commitment"] = {**annual, "amount": "200", "overageFactor": "2"}
+    applied(session, committed)
+    months = {"2026-03": 200, "2026-04": 300, "2026-05": 400}
+    added = []
+    for month, calls in months.items():
+        found = dict(settled(session, month, ("calls", calls), ("bytes", 90)))
+        added.append({said: amount for said, amount in found.items() if "commitment" in said})
+    assert added == [
+        {},
+        {"data plan: usage beyond the annual commitment": 25},
+        {"data plan: usage beyond the annual commitment": 90, "api plan: annual commitment, true-up": 180},
+    ]
 
 
 def held(session: Session, subscription: str = "sub_ann") -> tuple[Decimal, set[str]]:

@@ -89,3 +89,40 @@ def test_a_limit_that_cannot_be_is_refused_by_field(
     with pytest.raises(CatalogRefused) as refused:
         applied(session, limited(*limits))
     assert field in {problem.path for problem in refused.value.problems}
+
+
+def with_spend(limit: dict[str, Any] | None) -> dict[str, Any]:
+    document = acme()
+    document["subscriptions"][0] |= {"spendLimit": limit} if limit else {}
+    return document
+
+
+def test_a_limit_in_money_is_frozen_with_the_terms_unless_all_is_charged(session: Session) -> None:
+    def frozen() -> set[Decimal | None]:
+        rows = frozen_terms(session, month="2023-11", customers=["ann"])
+        assert all(
+            row["spend_limit"] is None for row in frozen_terms(session, month="2023-11", customers=["bob"])
+        )
+        return {row["spend_limit"] for row in rows}
+
+    applied(session, with_spend({"amount": "12.50"}))
+    assert frozen() == {Decimal("12.50")}
+    applied(session, with_spend(None))
+    assert frozen() == {Decimal("12.50")}, "a file that is silent about it leaves it as it is"
+    applied(session, with_spend({"amount": "20", "ovBehavior": "IGNORE"}))
+    assert frozen() == {Decimal(20)}
+    applied(session, with_spend({"amount": "20", "ovBehavior": "CHARGE"}))
+    assert frozen() == {None}
+
+
+@pytest.mark.parametrize(
+    ("limit", "field"),
+    [
+        ({}, "amount"), ({"amount": -1}, "amount"), ({"amount": 1, "ovBehavior": "WARN"}, "ovBehavior"), ({"amount": 1, "unit": "calls"}, "unit"),
+    ],
+)  # fmt: skip
+def test_a_wrong_limit_in_money_is_refused_where_it_stands(session: Session, limit: Any, field: str) -> None:
+    with pytest.raises(CatalogRefused, match=rf"subscriptions\[0\].spendLimit.{field}"):
+        document = acme()
+        document["subscriptions"][0]["spendLimit"] = limit
+        applied(session, document)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from storage.database import session_scope
 from storage.lake import Scope
+from storage.repositories.bonus_balances import frozen_bonus
 from storage.repositories.invoice_states import InvoiceStates
 from storage.repositories.invoices import settle
 from storage.repositories.terms import frozen_terms
@@ -146,17 +147,90 @@ def test_lines_and_settlement_must_agree(engine: Engine, wallet: str) -> None:
         settle(session, [settlement("ann", **sums)], [line("ann")], scope=Scope(MONTH))
 
 
-def test_a_customer_with_bonus_units_is_held_by_name_while_they_are_good(engine: Engine, wallet: str) -> None:
-    def unsupported() -> set[tuple[str, str | None]]:
-        with session_scope(engine) as session:
-            rows = frozen_terms(session, month=MONTH, customers=["ann"])
-        return {(row["unit"], row["unsupported"]) for row in rows if row["unsupported"]}
+def units(engine: Engine) -> dict[str, Decimal]:
+    with session_scope(engine) as session:
+        return {row["grant_id"]: row["available"] for row in frozen_bonus(session, month=MONTH)}
 
-    assert unsupported() == set()
+
+def bill_units(engine: Engine, **parts: str) -> None:
+    draws = [{"grant_id": grant, "units": D(amount)} for grant, amount in parts.items()]
+    with session_scope(engine) as session:
+        settle(session, [settlement("ann")], [line("ann", bonus_draws=draws or None)], scope=Scope(MONTH))
+
+
+def calls_left(engine: Engine, wallet: str, at: datetime = THEN) -> dict[str, Decimal]:
+    with tenant_tx(engine, "acme", at=at) as tx:
+        return Grants(tx).summary(wallet)["units"]["calls"]
+
+
+@pytest.fixture
+def bonus(engine: Engine, wallet: str) -> str:
     with tenant_tx(engine, "acme", at=THEN) as tx:
         sent = {"type": "BONUS_UNITS", "amount": "100", "unit": "calls", "expiresAt": "2023-11-19T00:00:00Z"}
-        Grants(tx).create(wallet, sent)
-    assert unsupported() == {("calls", "bonus units in the wallet")}
+        return Grants(tx).create(wallet, sent).id
+
+
+def test_a_grant_of_units_says_what_bills_may_take_and_when_it_is_good(engine: Engine, bonus: str) -> None:
+    with session_scope(engine) as session:
+        (row,) = frozen_bonus(session, month=MONTH, tenants=["acme"], customers=["ann"])
+        assert frozen_bonus(session, month=MONTH, customers=["bob"]) == []
+        assert frozen_bonus(session, month="2025-02") == [], "it lapsed long before"
+        assert [each["unsupported"] for each in frozen_terms(session, month=MONTH)] == [None] * len(
+            frozen_terms(session, month=MONTH)
+        )
+    assert (row["unit"], row["available"], row["effective_at"]) == ("calls", D(100), THEN)
+    assert row["expires_at"] == datetime(2023, 11, 19, tzinfo=UTC)
+
+
+def test_units_are_drawn_once_however_often_a_draft_is_billed(
+    engine: Engine, wallet: str, bonus: str
+) -> None:
+    for _ in range(2):
+        bill_units(engine, **{bonus: "60"})
+        assert units(engine) == {bonus: D(100)}
+    assert kinds(engine) == ["INVOICE"]
+    bill_units(engine, **{bonus: "45.5"})
+    assert calls_left(engine, wallet)["burned"] == D("45.5")
+    assert (balance(engine, wallet), kinds(engine)[1:]) == (D(30), ["INVOICE_TAKEN_BACK", "INVOICE"])
+    bill_units(engine)
+    assert calls_left(engine, wallet)["burned"] == 0
+
+
+def test_units_used_before_they_expired_are_no_breakage(engine: Engine, wallet: str, bonus: str) -> None:
+    december = datetime(2023, 12, 2, tzinfo=UTC)
+    with tenant_tx(engine, "acme", at=december) as tx:
+        assert Wallets(tx).get(wallet).balance == 30
+    assert calls_left(engine, wallet, december)["breakage"] == 100
+    for _ in range(2):
+        assert units(engine) == {bonus: D(100)}
+        bill_units(engine, **{bonus: "70"})
+    assert kinds(engine) == ["BREAKAGE_TAKEN_BACK", "INVOICE"]
+    sums = calls_left(engine, wallet, december)
+    assert (sums["burned"], sums["breakage"], sums["remaining"]) == (70, 30, 0)
+
+
+def test_a_void_invoice_gives_units_back_and_an_issued_one_keeps_its_own(
+    engine: Engine, wallet: str, bonus: str
+) -> None:
+    bill_units(engine, **{bonus: "60"})
+    with session_scope(engine) as session:
+        InvoiceStates(session, "acme").finalize("inv_ann")
+    assert units(engine) == {bonus: D(60)}
+    bill_units(engine, **{bonus: "70"})
+    assert calls_left(engine, wallet)["remaining"] == 40
+    with session_scope(engine) as session:
+        InvoiceStates(session, "acme").void("inv_ann", "wrong")
+    assert calls_left(engine, wallet)["remaining"] == 100
+
+
+def test_units_taken_back_during_the_run_make_the_bill_wait_and_no_money_stands_in(
+    engine: Engine, wallet: str, bonus: str
+) -> None:
+    with tenant_tx(engine, "acme", at=THEN) as tx:
+        Grants(tx).revoke(wallet, bonus)
+    with pytest.raises(WalletMoved, match="60 calls are missing for invoice inv_ann"):
+        bill_units(engine, **{bonus: "60"})
+    assert balance(engine, wallet) == D(30)
 
 
 def reissued(engine: Engine) -> InvoiceRow:
@@ -181,4 +255,3 @@ def test_what_a_wallet_got_back_of_a_void_invoice_it_does_not_pay_again(engine: 
         InvoiceStates(session, "acme").void("inv_ann", "by mistake")
     again = reissued(engine)
     assert (again.wallet_amount, again.amount_due) == (0, 12)
-    assert balance(engine, wallet) == D(30)

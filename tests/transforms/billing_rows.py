@@ -6,7 +6,14 @@ from typing import Any
 
 import polars as pl
 
-from transforms.frames import BILLING_TERMS, METERED_EVENTS, QUANTITY, USAGE_AGGREGATES, WALLET_BALANCES
+from transforms.frames import (
+    BILLING_TERMS,
+    BONUS_BALANCES,
+    METERED_EVENTS,
+    QUANTITY,
+    USAGE_AGGREGATES,
+    WALLET_BALANCES,
+)
 
 NOVEMBER = datetime(2023, 11, 1, tzinfo=UTC)
 DECEMBER = datetime(2023, 12, 1, tzinfo=UTC)
@@ -72,6 +79,17 @@ def wallets(*rows: dict[str, Any]) -> pl.DataFrame:
     """WALLET_BALANCES, burned in the order given."""
     return pl.DataFrame(
         [row | {"burn_order": place} for place, row in enumerate(rows)], schema=WALLET_BALANCES.schema
+    )
+
+
+def units_granted(*rows: dict[str, Any]) -> pl.DataFrame:
+    """BONUS_BALANCES of c1's calls, burned in the order given."""
+    usual = {
+        "month": "2023-11", "tenant_id": "acme", "customer_id": "c1", "unit": "calls", "wallet_id": "w1", "effective_at": NOVEMBER,
+        "expires_at": None,
+    }  # fmt: skip
+    return pl.DataFrame(
+        [usual | row | {"burn_order": place} for place, row in enumerate(rows)], schema=BONUS_BALANCES.schema
     )
 
 

@@ -83,9 +83,11 @@ def validated(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(whole, schema=VALIDATED_EVENTS.schema)
 
 
-def metered_month(events: pl.DataFrame, terms: pl.DataFrame, month: str = "2023-11") -> pl.DataFrame:
+def metered_month(
+    events: pl.DataFrame, terms: pl.DataFrame, month: str = "2023-11", **given: Any
+) -> pl.DataFrame:
     """METERED_EVENTS of the month, which must keep their own row rules."""
-    metered = meter(validated_events=events.lazy(), terms=terms, month=month)
+    metered = meter(validated_events=events.lazy(), terms=terms, month=month, **given)
     for rule in METERED_EVENTS.rules:
         assert metered.filter(~rule.holds).is_empty(), rule.name
     return metered

@@ -42,17 +42,20 @@ def contract(
 
 
 def bill(
-    month: str, contracts: Iterable[Contract], used: Iterable[tuple[datetime, Any]] = (), before: pl.DataFrame | None = None, payload: str | None = None
+    month: str, contracts: Iterable[Contract], used: Iterable[tuple[datetime, Any]] = (), before: pl.DataFrame | None = None, payload: str | None = None,
+    bonus: pl.DataFrame | None = None,
 ) -> Tables:  # fmt: skip
-    """All tables of a month. used: (time, quantity) of calls. before: ALLOWANCES of months billed earlier."""
+    """All tables of a month. used: (time, quantity) of calls. before: ALLOWANCES of months billed earlier. bonus: BONUS_BALANCES."""
     frozen = terms(*(row for each in contracts for row in terms_of_month(each, month)))
     known = ALLOWANCES.empty() if before is None else before
     earlier = known.filter(pl.col("month").is_in(earlier_months(frozen)))
     unit = {"tenant_id": "acme", "customer_id": "c1", "unit": "calls"}
     events = validated(*(event(unit, quantity, at, payload=payload) for at, quantity in used))
     rollovers = rollover(terms=due(frozen), earlier_allowances=earlier)
-    metered = meter(validated_events=events.lazy(), terms=frozen, month=month, rollovers=rollovers)
-    made = run(metered_events=metered.lazy(), terms=frozen, earlier_allowances=earlier)
+    metered = meter(
+        validated_events=events.lazy(), terms=frozen, month=month, rollovers=rollovers, bonus_balances=bonus
+    )
+    made = run(metered_events=metered.lazy(), terms=frozen, earlier_allowances=earlier, bonus_balances=bonus)
     return {"billing_terms": frozen, "metered_events": metered, **made}
 
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +72,48 @@ def test_a_change_of_plan_is_a_credit_a_charge_and_the_next_period() -> None:
     assert sorted((kind, amount) for kind, _, amount in lines("2026-02", old, new)) == [
         ("CHARGE", 28), ("CHARGE", 56), ("PRORATION", -14),
     ]  # fmt: skip
+
+
+def committed(month: str, agreed: Contract, used: int) -> dict[str, Decimal]:
+    """By description, what the lines of a month come to, before discounts."""
+    at = datetime.fromisoformat(f"{month}-10T00:00:00+00:00")
+    made = bill(month, [agreed], [(at, used)] if used else [])["committed_lines"]
+    assert made["problem"].null_count() == made.height
+    rows = made.select("description", pl.col("amount") + pl.col("commit_adjustment")).rows()
+    return {said.removeprefix("Pro plan: "): amount for said, amount in rows}
+
+
+CALLS: dict[str, Any] = {"metrics": [{"unit": "calls", "rate": 1}]}
+FEBRUARY_AHEAD, MARCH_AHEAD = (
+    f"base fee, 2026-{days} in advance" for days in ("02-01 to 2026-02-28", "03-01 to 2026-03-31")
+)
+UNUSED = "base fee, unused 2026-02-15 to 2026-02-28"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "ends", "used", "january", "february"),
+    [
+        # January: 28 + 20 lack 52; February: 28 paid ahead + 20 lack 52.
+        ({"minimumSpend": 100}, None, 20, [("base fee", "58.33"), (FEBRUARY_AHEAD, 28), ("Calls", "41.67")], [(MARCH_AHEAD, 28), ("Calls", 72)]),
+        ({"minimumSpend": 40}, None, 20, [("base fee", 28), (FEBRUARY_AHEAD, 28), ("Calls", 20)], [(MARCH_AHEAD, 28), ("Calls", 20)]),
+        # 28 + 82 are 20 more than 90.
+        ({"maximumSpend": 90}, None, 82, [("base fee", "22.91"), (FEBRUARY_AHEAD, 28), ("Calls", "67.09")], [(MARCH_AHEAD, 28), ("Calls", 62)]),
+        # Half of February: 14 of the fee stay, with 20 they lack 16 of 50.
+        ({"minimumSpend": 100}, MID_FEBRUARY, 20, None, [(UNUSED, -14), ("Calls", 36)]),
+        ({"commitment": {"type": "MONTHLY", "amount": 100}}, None, 20,
+         [("base fee", 28), (FEBRUARY_AHEAD, 28), ("Calls", 20), ("monthly commitment, true-up", 52)],
+         [(MARCH_AHEAD, 28), ("Calls", 20), ("monthly commitment, true-up", 52)]),
+        ({"commitment": {"type": "MONTHLY", "amount": 100}}, MID_FEBRUARY, 20, None,
+         [(UNUSED, -14), ("Calls", 20), ("monthly commitment, true-up", 16)]),
+    ],
+)  # fmt: skip
+def test_a_fee_in_advance_counts_for_the_period_it_is_for(
+    bounds: dict[str, Any], ends: datetime | None, used: int, january: Any, february: Any
+) -> None:
+    agreed = contract(plan(**ADVANCE, **CALLS, **bounds), JANUARY, ends)
+    for month, came in (("2026-01", january), ("2026-02", february)):
+        if came is not None:
+            assert committed(month, agreed, used) == {said: Decimal(amount) for said, amount in came}
 
 
 def test_a_setup_fee_is_due_once() -> None:

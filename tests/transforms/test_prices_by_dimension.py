@@ -119,10 +119,9 @@ def test_lines_of_a_unit_share_its_free_units_the_units_own_price_first() -> Non
 
 
 def test_what_cannot_be_shared_out_holds_the_customer() -> None:
-    for price in ({"minFee": 5}, {"limit": 5, "ovBehavior": "BLOCK"}):
-        made = billed(frozen(BY_TOOL, **price), ("search", 3))
-        assert set(made["routed_lines"]["destination"]) == {"HELD"}
-        assert "a price by dimension" in made["routed_lines"]["hold_reason"][0]
+    made = billed(frozen(BY_TOOL, minFee=5), ("search", 3))
+    assert set(made["routed_lines"]["destination"]) == {"HELD"}
+    assert "a price by dimension with a minimum fee" in made["routed_lines"]["hold_reason"][0]
 
 
 @settings(max_examples=10, deadline=None)
@@ -143,3 +142,71 @@ def test_however_usage_is_spread_free_units_are_used_once_and_events_earn_what_l
     )
     lines = made["rated_lines"].filter(pl.col("events") > 0)
     assert dict(lines.select("line_id", "unrounded").iter_rows()) == earned
+
+
+def shares(made: dict[str, pl.DataFrame]) -> dict[str, tuple[Decimal, Decimal, str]]:
+    """By line: what lies beyond the unit's cap, what is charged, and what the line says of it."""
+    beyond = made["quota_checks"].select("line_id", "cap", "beyond")
+    lines = made["rated_lines"].join(beyond, on="line_id").select("description", "beyond", "unrounded").rows()
+    return {said.split(",")[0]: (over, amount, said.partition(", ")[2]) for said, over, amount in lines}
+
+
+CAPPED = {"limit": 10, "ovBehavior": "BLOCK"}
+
+
+@pytest.mark.parametrize(
+    ("price", "used", "expected"),
+    [
+        ({}, [(None, 4), ("search", 6)], {"Calls": (0, 4, ""), "Calls: search": (0, 12, "")}),
+        # The third event crosses the limit of 10, and what comes after it is beyond.
+        ({}, [(None, 4), ("search", 5), (None, 3), ("search", 2)],
+         {"Calls": (2, 5, "2 beyond the unit's limit not charged"), "Calls: search": (2, 10, "2 beyond the unit's limit not charged")}),
+        ({}, [("search", 12), (None, 4)],
+         {"Calls": (4, 0, "4 beyond the unit's limit not charged"), "Calls: search": (2, 20, "2 beyond the unit's limit not charged")}),
+        ({"ovBehavior": "IGNORE"}, [("search", 12)], {"Calls": (0, 0, ""), "Calls: search": (2, 20, "")}),
+        ({"ovBehavior": "CHARGE"}, [("search", 12)], {"Calls": (None, 0, ""), "Calls: search": (None, 24, "")}),
+        # Free units cover the unit's own price first: 5 of 5, then 1 of 5.
+        ({"includedFree": 6, "ovBehavior": "IGNORE"}, [(None, 4), ("search", 5), (None, 3)],
+         {"Calls": (2, 0, ""), "Calls: search": (0, 8, "")}),
+        ({"limit": None, "includedFree": 6, "ovBehavior": "IGNORE"}, [(None, 4), ("search", 5)],
+         {"Calls": (0, 0, ""), "Calls: search": (3, 0, "")}),
+    ],
+)  # fmt: skip
+def test_lines_share_the_units_hard_cap_in_order_of_time(
+    price: dict[str, Any], used: list[Usage], expected: dict[str, Any]
+) -> None:
+    agreed = {name: value for name, value in (CAPPED | price).items() if value is not None}
+    made = billed(frozen(BY_TOOL, **agreed), *used)
+    assert shares(made) == expected
+    earned = made["metered_events"].group_by("line_id").agg(pl.col("marginal_revenue").sum())
+    both = made["rated_lines"].join(earned, on="line_id")
+    assert both["unrounded"].to_list() == both["marginal_revenue"].to_list()
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([None, "search", "draw"]), st.integers(0, 9)), max_size=10),
+    st.integers(1, 30),
+)
+def test_no_more_than_the_cap_is_billed_and_nothing_less(
+    used: list[tuple[str | None, int]], limit: int
+) -> None:
+    made = billed(frozen(BY_TOOL, limit=limit, ovBehavior="IGNORE"), *used)
+    assert made["allowances"]["billable"].sum() == min(sum(units for _, units in used), limit)
+    assert made["allowances"]["value"].sum() == sum(units for _, units in used)
+    left, expected = limit, {None: 0, "search": 0, "draw": 0}
+    for value, units in used:
+        expected[value] += min(left, units)
+        left -= min(left, units)
+    assert (
+        sum(charges(made).values()) == expected[None] + 2 * expected["search"] + d("0.25") * expected["draw"]
+    )
+
+
+def test_a_unit_that_is_not_a_sum_cannot_share_a_cap() -> None:
+    written = {"key": "p", "metrics": [{"unit": "calls", "rate": 1, "dimensionPricing": BY_TOOL, **CAPPED}]}
+    content = read_plan(Fields(written, ""), "USD").content({"calls": Unit("calls", "Calls", "MAX")})
+    items = plan_terms("p", 1, content).items
+    assert {str(item["unsupported"]) for item in items} == {
+        "a price by dimension under a hard cap, of a unit that is neither counted nor summed"
+    }

@@ -122,3 +122,27 @@ def test_free_units_are_never_used_twice_and_events_earn_what_lines_cost(
         )
         assert earned == tables["rated_lines"]["unrounded"].sum()
         before = free - min(max(quantity - expected, 0), free)
+
+
+@pytest.mark.parametrize("behavior", ["BLOCK", "IGNORE"])
+def test_a_limit_that_is_the_free_units_grows_by_those_carried_in(behavior: str) -> None:
+    """70 carried into February: 170 may be used, all free. March has none carried in, and none to carry on."""
+    made = months(30, 200, 120, ovBehavior=behavior)
+    assert (carried(made), charged(made)) == ([0, 70, 0], [0, 0, 0])
+    checks = [tables["quota_checks"].row(0, named=True) for tables in made]
+    assert [(check["cap"], check["beyond"]) for check in checks] == [(100, 0), (170, 30), (100, 20)]
+    says = [tables["rated_lines"]["description"].to_list() for tables in made]
+    told = [
+        "Calls",
+        "Calls, 30 beyond the limit of 170 not charged",
+        "Calls, 20 beyond the limit of 100 not charged",
+    ]
+    assert says == [[text if behavior == "BLOCK" else "Calls"] for text in told]
+    for tables in made:
+        assert set(tables["metered_events"]["marginal_revenue"]) == {0}
+
+
+def test_a_limit_of_its_own_stays_where_it_is_whatever_is_carried_in() -> None:
+    made = months(30, 200, limit=150, ovBehavior="IGNORE")
+    assert (carried(made), charged(made)) == ([0, 70], [0, 0])
+    assert made[1]["quota_checks"]["cap"].to_list() == [150]

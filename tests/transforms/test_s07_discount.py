@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.coupon import Discount
-from tests.transforms.billing_rows import d, metered, term, terms
+from tests.transforms.billing_rows import MID_NOVEMBER, NOVEMBER, d, metered, term, terms
 from transforms.frames import DISCOUNTED_LINES
 from transforms.pipeline import run
 
@@ -93,3 +93,15 @@ def test_line_discounts_sum_to_the_invoices_and_no_total_falls_below_zero(
     assert 0 <= settled["discount"] <= settled["subtotal"]
     assert settled["total"] == settled["subtotal"] - settled["discount"] >= 0
     assert made["discounted_lines"].filter(~DISCOUNTED_LINES.rules[1].holds).is_empty()
+
+
+def test_a_fee_that_comes_back_is_what_was_charged_and_no_coupon_acts_on_it() -> None:
+    """A tenth of 100, although 7 come back: 90 − 7 = 83. A coupon named by the credit alone acts on nothing."""
+    half = {"period_start": NOVEMBER, "active_end": MID_NOVEMBER}
+    back = term(
+        None, kind="FEE_CREDIT", line_id="ln_back", line_order=0, flat_amount=d(14), coupons=[FIVE], **half
+    )
+    for coupons, taken in (([TENTH], d(10)), ([], d(0))):
+        made = billed((back, 0), (term("a", coupons=coupons), 10_000))
+        assert discounts(made) == {"ln_back": d(0), "ln_c1_a": taken}
+        assert made["settlements"]["total"].to_list() == [100 - taken - 7]

@@ -24,6 +24,13 @@ class UsageLimit(Shown):
     ov_behavior: str = Field(examples=["BLOCK"])
 
 
+class SpendLimit(Shown):
+    """What usage of all units of one subscription may cost in a period."""
+
+    amount: Exact
+    ov_behavior: str = Field(examples=["BLOCK"])
+
+
 class Subscription(Shown):
     """A subscription as it stands."""
 
@@ -48,6 +55,7 @@ class Subscription(Shown):
     current_period_start: Instant | None
     current_period_end: Instant | None
     usage_limits: list[UsageLimit]
+    spend_limit: SpendLimit | None
     cancel_at: Instant | None
     cancel_reason: str | None
     scheduled_change: ScheduledChange | None

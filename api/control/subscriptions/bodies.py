@@ -14,6 +14,11 @@ LIMITS = (
     "How much of a unit may be used in a period, in place of what the plan says; ovBehavior beyond it: BLOCK (the usual), "
     "CHARGE or IGNORE."
 )
+SPEND = (
+    "What usage of all units may cost in a period, in the currency of the plan, before discounts and tax; ovBehavior beyond it: BLOCK "
+    "(the usual) and IGNORE bill none of it, CHARGE all."
+)
+SPENT: dict[str, Any] = {"amount": "500", "ovBehavior": "BLOCK"}
 LIMITED: list[dict[str, Any]] = [{"unit": "api_calls", "limit": 10000, "ovBehavior": "BLOCK"}]
 
 
@@ -52,6 +57,7 @@ class NewSubscription(Body):
         examples=["500"],
     )
     usage_limits: list[dict[str, Any]] | None = Field(None, description=LIMITS, examples=[LIMITED])
+    spend_limit: dict[str, Any] | None = Field(None, description=SPEND, examples=[SPENT])
 
 
 class Threshold(Body):
@@ -68,6 +74,7 @@ class UsageLimits(Body):
     """All limits of the subscription."""
 
     usage_limits: list[dict[str, Any]] = Field(description=LIMITS, examples=[LIMITED])
+    spend_limit: dict[str, Any] | None = Field(None, description=SPEND + " Left out: none.", examples=[SPENT])
 
 
 class Reason(Body):

@@ -41,6 +41,7 @@ def shown(row: SubscriptionRow, tx: Tx) -> dict[str, Any]:
             "current_period_start": period and period.start,
             "current_period_end": period and period.end,
             "usage_limits": row.usage_limits,
+            "spend_limit": row.spend_limit,
             "cancel_at": row.cancel_at,
             "cancel_reason": row.cancel_reason,
             "scheduled_change": _scheduled(row),

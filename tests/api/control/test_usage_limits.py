@@ -38,3 +38,15 @@ def test_a_limit_on_what_the_plan_does_not_price_is_refused(api: Api) -> None:
     problem(api.put(path, {"usageLimits": [LIMIT]}, tenant="rival"), 404, "SUBSCRIPTION_NOT_FOUND")
     api.post(f"{SUBSCRIPTIONS}/{made['id']}/cancel", {})
     problem(api.put(path, {"usageLimits": [LIMIT]}), 409, "SUBSCRIPTION_OVER")
+
+
+def test_a_limit_in_money_stands_beside_them_and_goes_with_them(api: Api) -> None:
+    made = subscribed(api, spendLimit={"amount": 500})
+    path = f"{SUBSCRIPTIONS}/{made['id']}/usage-limits"
+    assert made["spendLimit"] == {"amount": "500", "ovBehavior": "BLOCK"}
+    both = {"usageLimits": [LIMIT], "spendLimit": {"amount": "80.5", "ovBehavior": "IGNORE"}}
+    changed = api.put(path, both).json()["data"]
+    assert {name: changed[name] for name in both} == both
+    assert api.put(path, both).json()["data"]["revision"] == changed["revision"], "nothing changed"
+    assert api.put(path, {"usageLimits": []}).json()["data"]["spendLimit"] is None
+    problem(api.put(path, {"usageLimits": [], "spendLimit": {"amount": -1}}), 422, field="spendLimit.amount")

@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql
 from storage.migrations.rights import watch
 from storage.migrations.tenancy import protect
 
-revision = "0021"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
