@@ -15,10 +15,8 @@ from storage.lake import Lake, Scope
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import frozen_balances
 from transforms.frames import BILLING_TERMS, WALLET_BALANCES
-from transforms.meter import meter
-from transforms.pipeline import run
-from transforms.s02_rollover import earlier_months, rollover
-from transforms.terms import due
+from transforms.s02_rollover import earlier_months
+from transforms.work_out import work_out
 
 
 def dry_run(session: Session, lake: Lake, scope: Scope) -> dict[str, pl.DataFrame]:
@@ -31,14 +29,12 @@ def dry_run(session: Session, lake: Lake, scope: Scope) -> dict[str, pl.DataFram
     who = {"tenants": scope.tenant_list, "customers": scope.customer_list}
     terms = pl.DataFrame(frozen_terms(session, month=scope.month, **who), schema=BILLING_TERMS.schema)
     wallets = pl.DataFrame(frozen_balances(session, month=scope.month, **who), schema=WALLET_BALANCES.schema)
-    earlier = earlier_allowances(lake, scope, earlier_months(terms))
-    metered = meter(
+    made = work_out(
         validated_events=lake.scan("validated_events", Scope(None, scope.tenants, scope.customers)),
         terms=terms,
         month=scope.month,
-        rollovers=rollover(terms=due(terms), earlier_allowances=earlier),
+        earlier_allowances=earlier_allowances(lake, scope, earlier_months(terms)),
+        wallet_balances=wallets,
     )
-    made = run(
-        metered_events=metered.lazy(), terms=terms, earlier_allowances=earlier, wallet_balances=wallets
-    )
-    return {"billing_terms": terms, "wallet_balances": wallets, "metered_events": metered, **made}
+    first = {"billing_terms": terms, "wallet_balances": wallets, "metered_events": made.metered_events}
+    return first | made.tables
