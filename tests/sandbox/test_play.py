@@ -72,7 +72,7 @@ def test_what_the_database_stamps_is_the_clock_of_the_scenario(server: str) -> N
     steps: list[dict[str, Any]] = [
         {"bill": "2026-03"},
         {"finalize": "2026-03"},
-        {"at": "2031-05-05T00:00:00Z", "send": [usage]},
+        {"at": "2026-04-05T00:00:00Z", "send": [usage]},
         {"replay": "2026-03"},
         {"approve": "2026-03"},
     ]
@@ -84,8 +84,8 @@ def test_what_the_database_stamps_is_the_clock_of_the_scenario(server: str) -> N
             ).one()
             (billed,) = connection.exec_driver_sql("SELECT created_at FROM invoices").one()
     assert told["adjustments"][0]["amount"] == "0.1"
-    assert {each.year for each in (now, *stamped)} == {2031}
-    assert (billed.year, billed.month, billed.day) == (2026, 4, 1)
+    assert {each.date().isoformat() for each in (now, *stamped)} == {"2026-04-05"}
+    assert billed.date().isoformat() == "2026-04-01"
 
 
 def test_drafts_are_issued_by_themselves_after_their_grace_period(server: str) -> None:
