@@ -11,7 +11,7 @@ from storage.gate_holds import keep_left_out, left_out
 from storage.lake import Lake, Scope
 from transforms.engine import Parts
 from transforms.frames import TABLES
-from transforms.held_by_gate import BEFORE_RATE, LEFT_OUT, NOBODY
+from transforms.held_by_gate import BEFORE_RATE, NOBODY, REMEMBERED
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def keep(lake: Lake, name: str, made: pl.DataFrame | Parts, scope: Scope, judge:
         admitted = admit(name, rows, related, judge=judge, before=before)
         found.append(admitted)
         # Whom to hold is known before the rows are missing, whatever happens in between.
-        if not admitted.people.is_empty() and name in LEFT_OUT:
+        if not admitted.people.is_empty() and name in REMEMBERED:
             keep_left_out(lake, scope, name, admitted.people)
         return None if admitted.people.is_empty() else admitted.rows
 
@@ -48,6 +48,6 @@ def keep(lake: Lake, name: str, made: pl.DataFrame | Parts, scope: Scope, judge:
         frame = frame if changed is None else TABLES[name].conform(changed.collect())
         lake.replace(name, frame, scope)
         kept = frame.lazy()
-    if name in LEFT_OUT:
+    if name in REMEMBERED:
         keep_left_out(lake, scope, name, found[-1].people)
     return Kept(kept, found[-1])

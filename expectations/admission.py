@@ -15,7 +15,7 @@ import polars as pl
 from domain.errors import PermanentFailure
 from expectations.catalogue import suite_of
 from expectations.suite import Fact, Frames, find_facts
-from transforms.held_by_gate import LEFT_OUT, NOBODY, at_fault, held, without
+from transforms.held_by_gate import NOBODY, at_fault, ways, without
 
 Judge = Callable[[pl.LazyFrame, Frames], Sequence[Fact]]
 """Given a table and its neighbours: the expectations that rows break."""
@@ -50,11 +50,11 @@ def admit(name: str, rows: pl.LazyFrame, related: Frames, *, judge: Judge, befor
     people = at_fault(name, rows, [(fact.doc, fact.failing) for fact in broken], related)
     if people is None:
         raise GateClosed(name, broken)
-    kept = without(rows, people) if name in LEFT_OUT else held(name, rows, people)
-    judged = pl.concat([before, people]) if name in LEFT_OUT else before
-    if judge(without(kept, judged), _without(related, judged)):
-        raise GateClosed(name, broken)
-    return Admitted(kept, people, broken)
+    for kept, judged in ways(name, rows, people, related):
+        unjudged = before if judged else pl.concat([before, people])
+        if not judge(without(kept, unjudged), _without(related, unjudged)):
+            return Admitted(kept, people, broken)
+    raise GateClosed(name, broken)
 
 
 def broken_facts(name: str, rows: pl.LazyFrame, related: Frames) -> list[Fact]:

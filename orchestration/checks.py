@@ -67,7 +67,8 @@ def _frames(
     without those whose rows a gate left out."""
     if name not in EVENT_TABLES:
         month = scope.of(context.partition_key)
-        missing = left_out(lake, month, BEFORE_RATE if name in (*BEFORE_RATE, "rated_lines") else ())
+        may_miss = (*BEFORE_RATE, "rated_lines")
+        missing = left_out(lake, month, may_miss if name in may_miss else ())
         return {table: without(lake.scan(table, month), missing) for table in (name, *suite_of(name).related)}
     everything = {table: lake.scan(table) for table in EVENT_TABLES}
     billed = context.run.tags.get("dagster/partition")

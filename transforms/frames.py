@@ -404,10 +404,10 @@ TABLES: dict[str, Table] = {
 
 GATE_HOLDS = Table(
     "gate_holds",
-    "Whose rows a gate left out of a table from which no line is made yet, and why. Rate holds them; no asset, kept by the gates.",
+    "Whom gates held before the stages that hold lines, and why: their rows may be missing in the table. No asset, kept by the gates.",
     (
         _MONTH, _TENANT, _CUSTOMER,
-        _c("table", TEXT, "the table the rows were left out of"),
+        _c("table", TEXT, "the table whose gate held them"),
         _c("reason", TEXT, "which expectations they break"),
     ),
     key=("month", "tenant_id", "customer_id", "table"),

@@ -7,7 +7,7 @@ yet: there their rows are left out, the lake keeps whose and why (GATE_HOLDS), a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
@@ -20,6 +20,14 @@ BEFORE_RATE = (
 LEFT_OUT = (*BEFORE_RATE, "wallet_balances", "settlements")
 """Tables whose gate leaves the rows of the customers at fault out. Before Rate, Rate holds them; of wallets, Route does; of
 settlements, the invoices do."""
+REMEMBERED = (*LEFT_OUT, "rated_lines")
+"""Tables in which rows of those their gate held may be missing: the lake keeps whose."""
+_STAGE_BEFORE = {
+    "committed_lines": "rated_lines",
+    "discounted_lines": "committed_lines",
+    "taxed_lines": "discounted_lines",
+    "routed_lines": "taxed_lines",
+}
 
 _NOTHING = pl.lit(0, dtype=AMOUNT)
 _NEUTRAL: Mapping[str, Mapping[str, pl.Expr]] = {
@@ -73,9 +81,8 @@ def at_fault(
         found.append(who.with_columns(reason=pl.lit(reason)))
     people = pl.concat(found).group_by(_WHO).agg(pl.col("reason").sort().str.join("; ")).sort(_WHO)
     # Few customers have a wallet: that all of them are at fault says nothing about the others.
-    if table == "wallet_balances":
-        return people
-    return people if people.height < rows.select(_WHO).unique().collect().height else None
+    left = table == "wallet_balances" or without(rows.select(_WHO), people).head(1).collect().height
+    return people if left else None
 
 
 def _owners(failing: pl.DataFrame, known: Iterable[pl.LazyFrame]) -> pl.DataFrame | None:
@@ -83,16 +90,16 @@ def _owners(failing: pl.DataFrame, known: Iterable[pl.LazyFrame]) -> pl.DataFram
     if set(_WHO) <= set(failing.columns):
         who = failing.select(_WHO).unique()
         return None if who.select(pl.any_horizontal(pl.all().is_null().any())).item() else who
-    key = next((key for key in _KNOWN_BY if set(key) <= set(failing.columns)), None)
-    if key is None:
-        return None
-    left, found = failing.select(key).unique(), []
+    left, found = failing.with_row_index("row"), []
     for frame in known:
-        if left.is_empty() or not {*key, *_WHO} <= set(frame.collect_schema().names()):
-            continue
-        owners = frame.join(left.lazy(), on=key, how="semi").select({*key, *_WHO}).unique().collect()
-        found.append(owners.select(_WHO))
-        left = left.join(owners, on=key, how="anti")
+        columns = set(frame.collect_schema().names())
+        for key in _KNOWN_BY:
+            if left.is_empty() or not set(key) <= set(failing.columns) or not {*key, *_WHO} <= columns:
+                continue
+            owners = frame.join(left.select(key).lazy(), on=key, how="semi").select({*key, *_WHO}).unique()
+            whose = left.select("row", *key).join(owners.collect(), on=key, how="inner")
+            found.append(whose.select(_WHO))
+            left = left.join(whose, on="row", how="anti")
     return None if left.height or not found else pl.concat(found).drop_nulls().unique()
 
 
@@ -119,6 +126,26 @@ def held(table: str, rows: pl.LazyFrame, people: pl.DataFrame) -> pl.LazyFrame:
         changed["hold_reason"] = pl.when(mine).then(reasons).otherwise("hold_reason").alias("hold_reason")
     problem = pl.when(mine).then(said).otherwise("problem").alias("problem")
     return marked.with_columns(problem, *changed.values()).select(list(TABLES[table].schema))
+
+
+def ways(
+    table: str, rows: pl.LazyFrame, people: pl.DataFrame, related: Mapping[str, pl.LazyFrame]
+) -> Iterator[tuple[pl.LazyFrame, bool]]:
+    """What the table may become with these people held, and whether their rows are to be judged in it, the best way first: their
+    lines as they are, as the stage before has them, as one line that says why, or left out."""
+    if table in LEFT_OUT:
+        yield without(rows, people), False
+        return
+    yield held(table, rows, people), True
+    if table == "rated_lines":
+        others = without(rows, people).collect()
+        yield held_before_rate(others, people, others["month"][0]).lazy(), False
+        return
+    described = TABLES[table].schema
+    before = related[_STAGE_BEFORE[table]].join(people.lazy(), on=_WHO, how="semi")
+    added = set(described) - set(before.collect_schema().names())
+    own = before.with_columns(pl.lit(None, dtype=described[name]).alias(name) for name in added)
+    yield pl.concat([without(rows, people), held(table, own, people)]), True
 
 
 def held_before_rate(rated_lines: pl.DataFrame, people: pl.DataFrame, month: str) -> pl.DataFrame:
