@@ -3,6 +3,8 @@ stages, to what is due. All by hand; money to the cent, ties to the even one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +14,11 @@ from domain.catalog.fields import Fields
 from domain.catalog.plan_price import price_plan
 from domain.catalog.plan_reading import read_plan
 from domain.catalog.plans import RatePlan
-from tests.domain.test_pricing_page import billed
+from domain.pricing import percentage
+from domain.terms import terms_of_month
+from tests.transforms.billing_rows import metered, terms
+from tests.transforms.months import contract
+from transforms.pipeline import run
 
 
 def plan(model: str, **price: Any) -> RatePlan:
@@ -105,26 +111,32 @@ PLANS: dict[str, tuple[RatePlan, dict[str, str]]] = {
         {"0": "0", "10": "15.00", "11": "8.50"},
     ),
 }  # fmt: skip
-CASES = [
-    pytest.param(of, used, charge, id=f"{name}: {used}")
-    for name, (of, charges) in PLANS.items()
-    for used, charge in charges.items()
-]
 
 
-@pytest.mark.parametrize(("of", "used", "charge"), CASES)
-def test_an_example_comes_to_what_the_hand_computed(of: RatePlan, used: str, charge: str) -> None:
-    made = billed(of, "calls", [Decimal(used)])
-    assert made["settlements"]["amount_due"].to_list() == [Decimal(charge)]
-    assert price_plan(of, {"calls": [Decimal(used)]}).total == Decimal(charge)
+def due(of: RatePlan, *quantities: str) -> list[Decimal]:
+    """What each quantity comes to: a month in which each is used by a customer of its own."""
+    march = datetime(2026, 3, 1, tzinfo=UTC)
+    agreed = contract(of, march)
+    lines, used = [], []
+    for place, quantity in enumerate(quantities):
+        own = replace(agreed, customer_id=f"c{place:02}", subscription_id=f"sub{place:02}")
+        lines += (rows := list(terms_of_month(own, "2026-03")))
+        used.append((next(row for row in rows if row["unit"] == "calls"), quantity))
+    made = run(metered_events=metered(*used), terms=terms(*lines))
+    return made["settlements"].sort("customer_id")["amount_due"].to_list()
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_an_example_comes_to_what_the_hand_computed(name: str) -> None:
+    of, charges = PLANS[name]
+    expected = {used: Decimal(charge) for used, charge in charges.items()}
+    assert dict(zip(charges, due(of, *charges), strict=True)) == expected
+    assert {used: price_plan(of, {"calls": [Decimal(used)]}).total for used in charges} == expected
 
 
 @pytest.mark.parametrize(("base", "rate"), [("-100", "0.025"), ("100", "-0.025"), ("-100", "-0.025")])
 def test_a_negative_base_or_rate_comes_to_the_minimum_fee(base: str, rate: str) -> None:
-    from domain.pricing import percentage
-
-    share = max(Decimal(base), Decimal(0))
-    assert percentage.charge(share, rate=Decimal(rate), min_fee=Decimal(5)) == 5
-    if Decimal(rate) > 0:
-        made = billed(plan("PERCENTAGE", rate=rate, minFee=5), "calls", [Decimal(base)])
-        assert made["settlements"]["amount_due"].to_list() == [Decimal(5)]
+    share, fraction, least = Decimal(base), Decimal(rate), Decimal(5)
+    assert percentage.charge(share, rate=fraction, min_fee=least) == least
+    if fraction > 0:  # a negative one is refused where a plan is written
+        assert due(plan("PERCENTAGE", rate=rate, minFee=5), base) == [least]
