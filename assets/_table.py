@@ -9,6 +9,8 @@ from transforms.frames import TABLES, Table
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2020-01", fmt="%Y-%m", end_offset=1)
 """Billing months. The current month is a partition too: its bill is a preview until the month has closed."""
+BILL_RUN = "aforo/bill_run"
+"""The tag of a run that was asked for through the API: the id of the request."""
 
 
 def column_schema(table: Table) -> dg.TableSchema:

@@ -6,14 +6,12 @@ import dagster as dg
 from sqlalchemy import Engine
 
 from assets._dry_run import judged_dry_run
-from assets._table import MONTHS
+from assets._table import BILL_RUN, MONTHS
 from expectations.data_docs import DataDocs
 from storage.database import session_scope
 from storage.dry_run_report import dry_run_page
 from storage.lake import Lake, Scope
 from storage.repositories.bill_requests import keep_result
-
-REQUEST = "aforo/bill_run"
 
 
 @dg.asset(
@@ -31,7 +29,7 @@ def dry_run(
     scope: dg.ResourceParam[Scope],
     docs: dg.ResourceParam[DataDocs],
 ) -> dg.MaterializeResult:
-    request, tenant = context.run.tags.get(REQUEST), context.run.tags.get("aforo/tenant")
+    request, tenant = context.run.tags.get(BILL_RUN), context.run.tags.get("aforo/tenant")
     with session_scope(database) as session:
         told = judged_dry_run(session, lake, scope.of(context.partition_key))
         if request and tenant:

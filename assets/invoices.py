@@ -7,11 +7,12 @@ from sqlalchemy import Engine
 from assets._table import billing_asset
 from storage.code_version import code_version
 from storage.database import session_scope
+from storage.gate_holds import left_out
 from storage.lake import Lake, Scope
 from storage.repositories.adjustments import record_bills
 from storage.repositories.billed import billed_lines
 from storage.repositories.issued import invoices_of
-from storage.repositories.settling import held_lines, keep_held, settle_all, who
+from storage.repositories.settling import held_lines, keep_held, reasons, settle_all, who
 from storage.services.corrections import approve_if_agreed
 from storage.services.proposals import propose_lines
 from transforms.compare import compare
@@ -32,7 +33,8 @@ def invoices(
     scope: dg.ResourceParam[Scope],
 ) -> pl.DataFrame:
     here = scope.of(context.partition_key)
-    lines = routed_lines.filter(pl.col("destination") != "HELD")
+    unsettled = reasons(left_out(lake, here, ["settlements"]))
+    lines = routed_lines.filter(pl.col("destination") != "HELD", who(unsettled))
     inputs = input_hashes(
         metered_events=metered_events,
         terms=billing_terms,
@@ -42,6 +44,7 @@ def invoices(
     )
     with session_scope(database) as session:
         settled, held = settle_all(session, settlements, lines, scope=here, inputs=inputs)
+        held |= unsettled
         routed_lines = held_lines(routed_lines, held)
         record_bills(session, here, lines.filter(who(held)))
         compared = compare(billed=billed_lines(session, here, drafts=False), routed_lines=routed_lines)
@@ -52,7 +55,7 @@ def invoices(
     differing = [row["number"] for row in settled if row["differs"]]
     context.add_output_metadata(
         {
-            "held_because_their_wallet_moved": ", ".join("/".join(each) for each in held) or "none",
+            "held_before_their_invoice": ", ".join("/".join(each) for each in held) or "none",
             "issued_but_now_different": ", ".join(differing) or "none",
             "corrections_proposed": ", ".join(each["id"] for each in proposals) or "none",
             "corrections_approved": ", ".join(approved) or "none",

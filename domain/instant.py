@@ -30,6 +30,16 @@ class NotAnInstant(ValueError):
     """The value is no moment; the message says what would be right. Turned into a refusal by the caller."""
 
 
+def micros(moment: datetime) -> int:
+    """Epoch microseconds of an aware datetime."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Epoch microseconds as a datetime in UTC."""
+    return EPOCH + micros * _MICROSECOND
+
+
 def to_micros_since_epoch(sent: object) -> int:
     """A timestamp as sent, in epoch microseconds. Raises NotAnInstant.
 

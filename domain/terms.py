@@ -1,4 +1,5 @@
-"""Terms frozen for a month. Put here: what a contract bills in a month, row by row. Keep out: storage, frames, charging."""
+"""Terms frozen for a month. Put here: which periods and items of a contract a month bills, row by row. Keep out: what single terms say
+(terms_agreed), fees (terms_of_fees), prices by dimension (terms_by_dimension), storage, frames, charging."""
 
 from __future__ import annotations
 
@@ -238,7 +239,8 @@ def _committed(contract: Contract, plan: str, period: Period, live: Period) -> d
 
 
 def _has_line(model: str, stands: Mapping[str, Any], contract: Contract, period: Period) -> bool:
-    """Whether the period has this line of the commitment; where a pause splits it, only its first stretch has any."""
+    """Whether the period has this line of the commitment. Where a pause splits the period, a monthly commitment has its lines in each
+    stretch, for its part; one over a term is settled once, in the first."""
     if stands["commitment"] is None:
         return False
     agreed = Committed.from_text(stands["commitment"])

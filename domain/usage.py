@@ -141,6 +141,11 @@ def key_digest(tenant_id: str, idempotency_key: str) -> bytes:
     return blake2b(f"{tenant_id}\0{idempotency_key}".encode(), digest_size=16).digest()
 
 
+def key_hash(tenant_id: str, idempotency_key: str) -> int:
+    """Signed 64 bits over tenant and key, by which tables find an event; see `key_digest`."""
+    return int.from_bytes(key_digest(tenant_id, idempotency_key)[:8], "big", signed=True)
+
+
 def said_hash(
     customer_id: str | None, unit: str | None, quantity: str, moment: str = "", extras: str = ""
 ) -> int:

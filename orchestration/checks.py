@@ -11,9 +11,11 @@ from assets._verdicts import PASSED, check_result, verdict_metadata
 from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
 from expectations.gate import run_gate
+from storage.gate_holds import left_out
 from storage.lake import Lake, Scope
 from transforms.enrich import window
 from transforms.frames import TABLES
+from transforms.held_by_gate import BEFORE_RATE, without
 
 EVENT_TABLES = ("raw_events", "validated_events", "quarantined_events")
 NAME = "gate"
@@ -61,10 +63,13 @@ def _said_in_this_run(context: dg.AssetCheckExecutionContext, name: str) -> Mapp
 def _frames(
     context: dg.AssetCheckExecutionContext, lake: Lake, scope: Scope, name: str
 ) -> dict[str, pl.LazyFrame]:
-    """The tables a suite needs: of events all there are, or in a billing run those of the month; else the run's scope."""
+    """The tables a suite needs: of events all there are, or in a billing run those of the month; else the run's scope,
+    without those whose rows a gate left out."""
     if name not in EVENT_TABLES:
         month = scope.of(context.partition_key)
-        return {table: lake.scan(table, month) for table in (name, *suite_of(name).related)}
+        may_miss = (*BEFORE_RATE, "rated_lines")
+        missing = left_out(lake, month, may_miss if name in may_miss else ())
+        return {table: without(lake.scan(table, month), missing) for table in (name, *suite_of(name).related)}
     everything = {table: lake.scan(table) for table in EVENT_TABLES}
     billed = context.run.tags.get("dagster/partition")
     if billed and name == "validated_events":

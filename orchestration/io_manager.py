@@ -4,35 +4,23 @@ Before a table is written it passes its gate: a frame that breaks its suite is n
 break it, these are held, and what is stored passes.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from assets._kept import keep
 from assets._verdicts import verdict_metadata
-from domain.errors import PermanentFailure
+from expectations.admission import Admitted, GateClosed
 from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
 from expectations.gate import Verdict, run_gate
+from expectations.suite import Fact
 from storage.bill_claims import BillClaim
 from storage.lake import Lake, Scope
 from transforms.engine import Parts
-from transforms.frames import TABLES
-from transforms.held_by_gate import at_fault, held
 from transforms.table import AMOUNT
-
-
-class GateClosed(PermanentFailure):
-    """A frame broke its suite, so it was not written."""
-
-    code = "GATE_CLOSED"
-
-    def __init__(self, verdict: Verdict) -> None:
-        broken = "; ".join(
-            f"{fact.violations} rows do not {fact.doc} ({fact.name})" for fact in verdict.failed
-        )
-        super().__init__(f"gate of {verdict.asset}: {broken}. Nothing was written.")
-        self.verdict = verdict
 
 
 class LakeTables(dg.ConfigurableIOManager):
@@ -48,23 +36,22 @@ class LakeTables(dg.ConfigurableIOManager):
         name = context.asset_key.path[-1]
         scope = self.scope.of(context.partition_key)
         self.claim.hold(scope)
-        told: dict[str, object] = {}
+        verdicts: list[Verdict] = []
 
-        def approve(rows: pl.LazyFrame) -> None:
-            verdict = self._judge(name, rows, scope, context.run_id)
-            if not verdict.passed:
-                raise self._closed(verdict)
-            told.update({"dagster/row_count": verdict.rows, **money_sums(rows)})
-            told.update(verdict_metadata(verdict, self.docs))
+        def judge(rows: pl.LazyFrame, related: Mapping[str, pl.LazyFrame]) -> Sequence[Fact]:
+            run = f"{context.run_id}.held" if verdicts else context.run_id
+            verdicts.append(run_gate(suite_of(name), rows, related, docs=self.docs.path, run=run))
+            return verdicts[-1].failed
 
-        if isinstance(obj, pl.DataFrame):
-            frame, verdict, held_ = self._passed(name, TABLES[name].conform(obj), scope, context.run_id)
-            self.lake.replace(name, frame, scope)
-            told = {"dagster/row_count": frame.height, **money_sums(frame.lazy())}
-            told |= {**verdict_metadata(verdict, self.docs), **held_}
-        else:
-            self.lake.replace_parts(name, obj.frames, scope, approve)
-        context.add_output_metadata({"table_version": self.lake.version(name), **told})
+        try:
+            kept = keep(self.lake, name, obj, scope, judge)
+        except GateClosed as closed:
+            said = verdict_metadata(verdicts[0], self.docs)
+            raise dg.Failure(description=str(closed), metadata=said, allow_retries=False) from closed
+        told: dict[str, object] = {"table_version": self.lake.version(name)}
+        told |= {"dagster/row_count": verdicts[-1].rows, **money_sums(kept.rows)}
+        told |= verdict_metadata(verdicts[-1], self.docs)
+        context.add_output_metadata(told | self._held(kept.admitted, verdicts[0]))
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
         name = context.asset_key.path[-1]
@@ -72,42 +59,13 @@ class LakeTables(dg.ConfigurableIOManager):
         frame = self.lake.scan(name, self.scope.of(month) if month else self.scope)
         return frame if context.dagster_type.typing_type is pl.LazyFrame else frame.collect()
 
-    def _passed(
-        self, name: str, frame: pl.DataFrame, scope: Scope, run: str
-    ) -> tuple[pl.DataFrame, Verdict, dict[str, Any]]:
-        """The frame as it passes its gate, the verdict, and whom the gate held: where the rows of some customers break it, these are
-        held by name and the others go on. Fails where that does not help."""
-        verdict = self._judge(name, frame.lazy(), scope, run)
-        if verdict.passed:
-            return frame, verdict, {}
-        people = at_fault(name, frame, [(fact.doc, fact.failing) for fact in verdict.failed])
-        if people is not None:
-            others = TABLES[name].conform(held(name, frame, people))
-            second = self._judge(name, others.lazy(), scope, f"{run}.held")
-            if second.passed:
-                said = verdict_metadata(verdict, self.docs)
-                names = ", ".join(f"{tenant}/{who}" for tenant, who, _ in people.iter_rows())
-                told = {
-                    "held_by_gate": names,
-                    "held_rows": said["failing_rows"],
-                    "held_page": said["data_docs"],
-                }
-                return others, second, told
-        raise self._closed(verdict)
-
-    def _closed(self, verdict: Verdict) -> dg.Failure:
-        failure = dg.Failure(
-            description=str(GateClosed(verdict)),
-            metadata=verdict_metadata(verdict, self.docs),
-            allow_retries=False,
-        )
-        failure.__cause__ = GateClosed(verdict)
-        return failure
-
-    def _judge(self, name: str, frame: pl.LazyFrame, scope: Scope, run: str) -> Verdict:
-        suite = suite_of(name)
-        related = {other: self.lake.scan(other, scope) for other in suite.related}
-        return run_gate(suite, frame, related, docs=self.docs.path, run=run)
+    def _held(self, admitted: Admitted, verdict: Verdict) -> dict[str, Any]:
+        """Whom the gate held, and the rows that were why."""
+        if admitted.people.is_empty():
+            return {}
+        said = verdict_metadata(verdict, self.docs)
+        names = ", ".join(f"{tenant}/{who}" for tenant, who, _ in admitted.people.iter_rows())
+        return {"held_by_gate": names, "held_rows": said["failing_rows"], "held_page": said["data_docs"]}
 
 
 def money_sums(frame: pl.LazyFrame) -> dict[str, str]:

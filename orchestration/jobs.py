@@ -27,7 +27,7 @@ from storage.services.threshold_invoices import cut_invoices
 from storage.services.wallet_upkeep import keep_wallets
 from storage.tables.money import PaymentGatewayRow
 from storage.tenancy import Tx
-from transforms.frames import TABLES
+from transforms.frames import LAKE_TABLES, TABLES
 
 _EVENTS = dg.AssetSelection.assets(*EVENT_TABLES)
 _BILLING = dg.AssetSelection.assets(*(name for name in TABLES if name not in EVENT_TABLES))
@@ -86,7 +86,7 @@ reconcile = dg.define_asset_job(
 @dg.op
 def compact_tables(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
     """Merge small files, table by table."""
-    for name in TABLES:
+    for name in LAKE_TABLES:
         lake.compact(name)
         context.log.info("compacted %s", name)
 

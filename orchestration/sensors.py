@@ -12,6 +12,7 @@ import dagster as dg
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from assets._table import BILL_RUN
 from orchestration.jobs import close_month, dry_run_month
 from storage.bill_claims import is_billed_now
 from storage.database import session_scope
@@ -22,7 +23,6 @@ from storage.services.draft_approval import Drafts, issue_drafts
 from storage.tables.operations import BillRequestRow
 from transforms.frames import TABLES
 
-REQUEST = "aforo/bill_run"
 JOB_OF = {requests.LIVE: close_month.name, requests.TEST: dry_run_month.name}
 
 
@@ -54,7 +54,7 @@ def run_of(row: BillRequestRow) -> dg.RunRequest:
         job_name=JOB_OF[row.environment],
         partition_key=row.month,
         run_config={"resources": {"scope": {"config": scope}}},
-        tags={REQUEST: row.id, "aforo/tenant": row.tenant_id},
+        tags={BILL_RUN: row.id, "aforo/tenant": row.tenant_id},
     )
 
 
@@ -63,7 +63,7 @@ def _must_wait(session: Session, row: BillRequestRow) -> bool:
 
 
 def _follow(context: dg.SensorEvaluationContext, session: Session, lake: Lake, row: BillRequestRow) -> None:
-    runs = context.instance.get_runs(filters=dg.RunsFilter(tags={REQUEST: row.id}), limit=1)
+    runs = context.instance.get_runs(filters=dg.RunsFilter(tags={BILL_RUN: row.id}), limit=1)
     if not runs:
         return
     run = runs[0]

@@ -17,9 +17,10 @@ import numpy as np
 import polars as pl
 
 from domain.catalog.fields import FieldProblem, Fields
+from domain.instant import micros
 from domain.quantity import plain
-from domain.usage import canonical, key_digest, said_hash
-from sandbox.reading import instant, length, micros, number
+from domain.usage import canonical, key_hash, said_hash
+from sandbox.reading import instant, length, number
 
 MOST = 20_000_000
 SPREADS = ("EVEN", "RANDOM")
@@ -193,9 +194,7 @@ def _quantity_text(asked: Generated, rng: np.random.Generator) -> pl.Expr | pl.S
 
 def _hashed(rows: pl.DataFrame, asked: Generated, tenant: str) -> pl.DataFrame:
     extras = [canonical(each) for each in asked.said] or [""]
-    keys = [
-        int.from_bytes(key_digest(tenant, key)[:8], "big", signed=True) for key in rows["idempotency_key"]
-    ]
+    keys = [key_hash(tenant, key) for key in rows["idempotency_key"]]
     columns = rows.select("customer_id", "quantity_text", pl.col("occurred").cast(pl.String), "variant")
     said = [
         said_hash(customer, asked.unit, quantity, moment, extras[variant])

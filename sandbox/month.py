@@ -1,7 +1,7 @@
 """Billing a month. Put here: the lineage's own assets, run one after the other. Keep out: what they do (assets, transforms).
 
 Dagster starts nothing here, but what runs are the assets' own functions, in the order their inputs ask for; a new asset is taken
-up by itself. Each table passes its suite before it is written, as production's IO manager has it.
+up by itself. Each table passes its gate on the way into the lake, as production's IO manager has it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,14 @@ from typing import Any
 
 import polars as pl
 
-from domain.errors import PermanentFailure
-from expectations.catalogue import suite_of
-from expectations.suite import Facts, find_facts
+from assets._kept import keep
+from expectations.admission import GateClosed, broken_facts
 from sandbox.ground import Ground
 from storage.lake import Scope
 from transforms.engine import Parts
 from transforms.frames import TABLES
 
 EVENT_TABLES = ("raw_events", "validated_events", "quarantined_events")
-
-
-class GateClosed(PermanentFailure):
-    """A table broke its suite, so it was not written."""
-
-    code = "GATE_CLOSED"
-
-    def __init__(self, table: str, facts: Facts) -> None:
-        broken = [fact for fact in facts.facts if fact.violations]
-        what = "; ".join(f"{fact.violations} rows do not {fact.doc} ({fact.name})" for fact in broken)
-        super().__init__(f"gate of {table}: {what}. Nothing was written.")
 
 
 def bill(ground: Ground, month: str, tenants: tuple[str, ...], customers: tuple[str, ...]) -> Scope:
@@ -53,23 +41,21 @@ def bill(ground: Ground, month: str, tenants: tuple[str, ...], customers: tuple[
         return ground.lake.scan(name, replace(scope, month=None) if name in EVENT_TABLES else scope)
 
     for name in _order():
-        related = {other: table(other) for other in suite_of(name).related}
         rows = _made(name, ground, scope, table)
-        if isinstance(rows, Parts):
-            ground.lake.replace_parts(name, rows.frames, scope, partial(judge, name, related=related))
-            continue
-        frame = TABLES[name].conform(rows)
-        judge(name, frame.lazy(), related=related)
-        ground.lake.replace(name, frame, scope)
-        made[name] = frame
+        kept = keep(ground.lake, name, rows, scope, partial(broken_facts, name))
+        if not isinstance(rows, Parts):
+            made[name] = kept.rows.collect()
+        if name == "invoices":  # it may have held customers after all, and then says so in the lake
+            made.pop("routed_lines")
+            made.pop("settlements")
     return scope
 
 
 def judge(name: str, frame: pl.LazyFrame, *, related: Mapping[str, pl.LazyFrame]) -> None:
-    """Put a table before its suite. Raises GateClosed."""
-    facts = find_facts(suite_of(name), frame, related)
-    if any(fact.violations for fact in facts.facts):
-        raise GateClosed(name, facts)
+    """Put a table of events before its suite. Raises GateClosed."""
+    broken = broken_facts(name, frame, related)
+    if broken:
+        raise GateClosed(name, broken)
 
 
 @dataclass

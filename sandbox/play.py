@@ -7,12 +7,13 @@ by then (trials end, grants expire, drafts are issued after their grace period â
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from domain.catalog.fields import CatalogRefused, FieldProblem
-from domain.errors import AforoError
+from domain.errors import AforoError, PermanentFailure
+from domain.instant import from_micros
 from providers.refills import Manual
 from sandbox.expected import Unmet, compare
 from sandbox.ground import Ground, ground
@@ -27,8 +28,6 @@ from storage.services.invoice_upkeep import keep_invoices
 from storage.services.subscription_upkeep import keep_up
 from storage.services.threshold_invoices import cut_invoices
 from storage.services.wallet_upkeep import keep_wallets
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def run(scenario: Scenario | Path, server: str, *, stages: bool = True) -> Outcome:
@@ -57,7 +56,7 @@ def play(scenario: Scenario, on: Ground, *, stages: bool = True) -> Outcome:
             if not came:
                 break
         else:
-            _let_the_rest_arrive(world)
+            unmet += _let_the_rest_arrive(world)
     except FieldProblem as problem:
         raise BadScenario(scenario.source, [problem]) from None
     except CatalogRefused as refused:
@@ -69,13 +68,19 @@ def play(scenario: Scenario, on: Ground, *, stages: bool = True) -> Outcome:
     return Outcome(told, tuple(unmet))
 
 
+class Stuck(PermanentFailure):
+    """What happens by itself did not happen."""
+
+    code = "STUCK"
+
+
 def _step(world: World, step: Step, story: list[dict[str, Any]], unmet: list[Unmet]) -> bool:
     """Play a step; whether the scenario can go on."""
-    received = _pass_time(world, step.at)
-    _send(world, step.events)
-    received += _receive(world)
-    error = None
+    received, error = 0, None
     try:
+        received = _pass_time(world, step.at)
+        _send(world, step.events)
+        received += _receive(world)
         did = _do(world, step)
     except AforoError as failure:
         if step.fails is None and isinstance(failure, FieldProblem | CatalogRefused):
@@ -119,13 +124,19 @@ def _located(failure: FieldProblem | CatalogRefused, step: Step) -> FieldProblem
 
 
 def _pass_time(world: World, until: datetime) -> int:
-    """Everything that happens by itself by then; how many events were received."""
+    """Everything that happens by itself by then; how many events were received. Raises Stuck."""
     world.move_to(until)
     received = _receive(world)
-    keep_up(world.ground.database, until)
-    keep_wallets(world.ground.database, until, Manual().collect)
-    keep_invoices(world.ground.database, until)
-    cut_invoices(world.ground.database, world.ground.lake, until)
+    database = world.ground.database
+    rounds = {
+        "subscriptions": keep_up(database, until).stuck,
+        "wallets": keep_wallets(database, until, Manual().collect).stuck,
+        "invoices": keep_invoices(database, until).stuck,
+        "interim invoices": cut_invoices(database, world.ground.lake, until).stuck,
+    }
+    stuck = [f"{name}: {who}: {why}" for name, each in rounds.items() for who, why in each.items()]
+    if stuck:
+        raise Stuck("; ".join(stuck))
     return received
 
 
@@ -144,10 +155,14 @@ def _send(world: World, events: Events) -> None:
     world.post.send(written)
 
 
-def _let_the_rest_arrive(world: World) -> None:
+def _let_the_rest_arrive(world: World) -> list[Unmet]:
     last = world.post.last()
-    if last is not None:
-        _pass_time(world, max(world.at, _EPOCH + timedelta(microseconds=last)))
+    try:
+        if last is not None:
+            _pass_time(world, max(world.at, from_micros(last)))
+    except Stuck as stuck:
+        return [Unmet("end", "done", f"{stuck.code}: {stuck}")]
+    return []
 
 
 def _iso(at: datetime) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from domain.catalog.fields import DAY, FieldProblem, Fields, shown
-from domain.instant import NotAnInstant, to_micros_since_epoch
+from domain.instant import NotAnInstant, from_micros, to_micros_since_epoch
 
 MONTH = re.compile(r"20[2-9][0-9]-(0[1-9]|1[0-2])")
 LENGTH = re.compile(r"([0-9]+)(ms|s|m|h|d)")
 _MICROS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def instant(fields: Fields, name: str) -> datetime | None:
@@ -28,14 +27,9 @@ def moment(value: object, path: str) -> datetime:
     if isinstance(value, str) and DAY.fullmatch(value):
         value = f"{value}T00:00:00Z"
     try:
-        return _EPOCH + timedelta(microseconds=to_micros_since_epoch(value))
+        return from_micros(to_micros_since_epoch(value))
     except NotAnInstant as error:
         raise FieldProblem(path, f"{shown(value)} {error}; write it like 2026-03-01T12:00:00Z") from None
-
-
-def micros(at: datetime) -> int:
-    """Epoch microseconds."""
-    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def length(fields: Fields, name: str) -> int | None:

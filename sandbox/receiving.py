@@ -20,10 +20,10 @@ from sqlalchemy.orm import Session
 
 from domain.access import UnitRecord
 from domain.catalog.fields import FieldProblem
+from domain.instant import micros
 from domain.usage import AGE_LIMIT, FUTURE_LIMIT, Door, UsageEvent, read_event
 from sandbox.generated import Generated, generate
 from sandbox.month import EVENT_TABLES, judge
-from sandbox.reading import micros
 from storage import event_log
 from storage.drain import to_raw
 from storage.increments import BATCH, increments
@@ -87,6 +87,10 @@ class Post:
         if not frames:
             return 0
         return self._take_in(pl.concat(frames).sort("received_at", maintain_order=True))
+
+    def take_in(self, request: event_log.Request) -> None:
+        """What an operator does to an event, into the lake and through the gates at once. Raises GateClosed."""
+        self._take_in(to_raw(request.tenant_id, [event_log.entry_of(request)], first=1))
 
     def _take_in(self, rows: pl.DataFrame) -> int:
         cursor = self._lake.cursor("raw_events")

@@ -11,10 +11,10 @@ from typing import Any
 from domain.catalog.catalog import Catalog, read_catalog
 from domain.catalog.fields import CatalogRefused, FieldProblem, Fields, shown
 from domain.errors import PermanentFailure
-from domain.instant import NotAnInstant, to_micros_since_epoch
+from domain.instant import NotAnInstant, micros, to_micros_since_epoch
 from domain.usage import TIME_NAMES
 from sandbox.generated import Generated, read_generated
-from sandbox.reading import instant, micros, moment, one_of
+from sandbox.reading import instant, moment, one_of
 from sandbox.reading import month as read_month
 from sandbox.receiving import Written
 from sandbox.steps import KINDS

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sandbox import steps_of_bills as bills
 from sandbox import steps_of_contracts as contracts
+from sandbox import steps_of_events as events
 from sandbox import steps_of_money as money
 from sandbox.world import Body, World
 
@@ -116,7 +117,7 @@ KINDS: Mapping[str, Kind] = {
         contracts.settings,
         "Change the tenant's settings.",
         "settings: { corrections: { autoApprove: true } }",
-        body="PATCH /api/v1/organization",
+        body="PATCH /api/v1/organization-settings",
     ),
     "fxRate": Kind(
         contracts.fx_rate,
@@ -190,6 +191,22 @@ KINDS: Mapping[str, Kind] = {
         {"hold": "What an earlier step calls it."},
         ("hold",),
         short="hold",
+    ),
+    "voidEvent": Kind(
+        events.void_event,
+        "Let an accepted event count no more; it stays where it is.",
+        "voidEvent: { event: call-17, reason: test traffic }",
+        {"event": "Its idempotency key."},
+        ("event",),
+        body="POST /api/v1/events/{key}/void",
+    ),
+    "amendEvent": Kind(
+        events.amend_event,
+        "Let an accepted event count as it should have been: `quantity`, `occurredAt`, `properties`, `metadata`.",
+        "amendEvent: { event: call-17, quantity: 12.5, reason: counted retries }",
+        {"event": "Its idempotency key, or what an earlier step calls its amendment."} | _CALLED,
+        ("event",),
+        body="POST /api/v1/events/{key}/amend",
     ),
     "bill": Kind(
         bills.bill,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +19,7 @@ from redis import Redis
 
 from domain.counters import bumps
 from domain.errors import NotFound
+from domain.instant import micros
 from domain.usage import Door, read_event
 from storage import event_log, hot_state
 from storage.event_macs import signing_key_here
@@ -27,7 +27,6 @@ from storage.lake import Lake, Scope
 
 REPEATS = ("DUPLICATE", "IDEMPOTENCY_CONFLICT")
 """Not to be sent again: the event that stands is there."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = (
     "raw_seq", "tenant_id", "code", "detail", "customer_id", "unit", "quantity", "occurred_at", "received_at", "source",
     "idempotency_key", "first_raw_seq",
@@ -105,7 +104,7 @@ def send_again(redis: Redis, lake: Lake, tenant_id: str, codes: Collection[str])
 def _send(
     redis: Redis, tenant_id: str, units: Any, row: dict[str, Any], done: SentAgain, *, wait: bool
 ) -> None:
-    received_at = (row["received_at"] - _EPOCH) // timedelta(microseconds=1)
+    received_at = micros(row["received_at"])
     door = Door(tenant_id, units, backfill=row["backfill"], salt=f"dlq:{row['raw_seq']}")
     try:
         sent = _decode(row["payload"])

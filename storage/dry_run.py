@@ -16,10 +16,8 @@ from storage.repositories.bonus_balances import frozen_bonus
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import frozen_balances
 from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES
-from transforms.meter import meter
-from transforms.pipeline import run
-from transforms.s02_rollover import earlier_months, rollover
-from transforms.terms import due
+from transforms.s02_rollover import earlier_months
+from transforms.work_out import work_out
 
 
 def dry_run(session: Session, lake: Lake, scope: Scope) -> dict[str, pl.DataFrame]:
@@ -33,14 +31,13 @@ def dry_run(session: Session, lake: Lake, scope: Scope) -> dict[str, pl.DataFram
     terms = pl.DataFrame(frozen_terms(session, month=scope.month, **who), schema=BILLING_TERMS.schema)
     wallets = pl.DataFrame(frozen_balances(session, month=scope.month, **who), schema=WALLET_BALANCES.schema)
     bonus = pl.DataFrame(frozen_bonus(session, month=scope.month, **who), schema=BONUS_BALANCES.schema)
-    earlier = earlier_allowances(lake, scope, earlier_months(terms))
-    metered = meter(
+    made = work_out(
         validated_events=lake.scan("validated_events", Scope(None, scope.tenants, scope.customers)),
         terms=terms,
         month=scope.month,
-        rollovers=rollover(terms=due(terms), earlier_allowances=earlier),
+        earlier_allowances=earlier_allowances(lake, scope, earlier_months(terms)),
+        wallet_balances=wallets,
         bonus_balances=bonus,
     )
-    frozen = {"wallet_balances": wallets, "bonus_balances": bonus}
-    made = run(metered_events=metered.lazy(), terms=terms, earlier_allowances=earlier, **frozen)
-    return {"billing_terms": terms, **frozen, "metered_events": metered, **made}
+    frozen = {"billing_terms": terms, "wallet_balances": wallets, "bonus_balances": bonus}
+    return frozen | {"metered_events": made.metered_events} | made.tables

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,12 +16,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.errors import NotFound
-from domain.usage import key_digest
+from domain.event_correction import VOID
+from domain.usage import key_digest, key_hash
 from storage.lake import Lake, Scope
 from storage.tables.corrections import EventActRow
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RECEIVED = (
     "raw_seq", "received_at", "source", "key_id", "customer_id", "unit", "quantity", "occurred_at", "act", "corrects",
     "origin_received_at", "payload",
@@ -66,11 +65,7 @@ class Arrivals:
 
 def arrivals(lake: Lake, tenant_id: str, key: str) -> Arrivals:
     """What arrived under the key, from validated and quarantined events. Reads one 8-byte column of each, and the rows found."""
-    digest = key_digest(tenant_id, key)
-    own = [
-        pl.col("key_hash") == int.from_bytes(digest[:8], "big", signed=True),
-        pl.col("idempotency_key") == key,
-    ]
+    own = [pl.col("key_hash") == key_hash(tenant_id, key), pl.col("idempotency_key") == key]
     scope = Scope(tenants=(tenant_id,))
     kept = (
         lake.scan("validated_events", scope)
@@ -123,10 +118,9 @@ def acts_upon(session: Session, tenant_id: str, key: str) -> list[EventActRow]:
 
 def billed(session: Session, lake: Lake, tenant_id: str, key: str) -> list[dict[str, Any]]:
     """What the last bill of each month made of the event: its disposition, its line, and the invoice the line is on."""
-    hashed = int.from_bytes(key_digest(tenant_id, key)[:8], "big", signed=True)
     rows = (
         lake.scan("metered_events", Scope(tenants=(tenant_id,)))
-        .filter(pl.col("key_hash") == hashed, pl.col("idempotency_key") == key)
+        .filter(pl.col("key_hash") == key_hash(tenant_id, key), pl.col("idempotency_key") == key)
         .select(_METERED)
         .collect()
         .to_dicts()
@@ -167,11 +161,6 @@ def shown_act(row: EventActRow) -> dict[str, Any]:
     }
 
 
-def micros(moment: datetime) -> int:
-    """Epoch microseconds."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
 def payload_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """An event as sent; what cannot be read says nothing."""
     try:
@@ -184,10 +173,10 @@ def payload_of(row: Mapping[str, Any]) -> dict[str, Any]:
 def _state(found: Arrivals, key: str, acts: list[EventActRow]) -> str:
     own = next((act for act in acts if act.event_key == key), None)
     if own is not None:
-        return "VOIDED" if own.kind == "VOID" else "AMENDED"
+        return "VOIDED" if own.kind == VOID else "AMENDED"
     standing = found.accepted
     if standing is not None:
-        return "ACT" if standing["act"] == "VOID" else "COUNTED"
+        return "ACT" if standing["act"] == VOID else "COUNTED"
     return "QUARANTINED" if found.rows else "ON_ITS_WAY"
 
 

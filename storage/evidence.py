@@ -96,12 +96,15 @@ def find(
 
 def _as_billed(lake: Lake, row: InvoiceRow, lines: list[dict[str, Any]], terms: pl.DataFrame) -> pl.DataFrame:
     """The metered events as they were known when the invoice was billed: up to its newest event, or, since a voided event leaves
-    no trace on it, up to an act upon one of the customer's events after that. Raises EvidenceChanged."""
+    no trace on it, up to an act upon one of the customer's events after that. Each is a replay, so the likeliest is asked first: the
+    newest act that had been received when the invoice was written. Raises EvidenceChanged."""
     scope = Scope(row.month, (row.tenant_id,), (row.customer_id,))
     until = row.raw_until or 0
     later = (pl.col("act").is_not_null(), pl.col("raw_seq") > until)
     acts = lake.scan("validated_events", Scope(None, scope.tenants, scope.customers)).filter(*later)
-    for place in [until, *acts.select("raw_seq").collect()["raw_seq"].sort()]:
+    known = pl.col("received_at") <= (row.finalized_at or row.updated_at)
+    found = acts.select("raw_seq", known=known).collect().sort("known", "raw_seq", descending=True)
+    for place in [until, *found["raw_seq"]]:
         again = recompute(lake, terms, scope, Known(raw_until=place))
         if _hash_of(row, lines, again.metered_events, terms, again.tables) == row.input_hash:
             return again.metered_events

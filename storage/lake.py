@@ -15,9 +15,12 @@ from deltalake.transaction import AddAction
 
 from domain.errors import PermanentFailure, TransientFailure
 from storage.lake_files import COMMIT, Files
-from transforms.frames import TABLES
+from transforms.frames import LAKE_TABLES as TABLES
 
 _ATTEMPTS = 5
+_BATCH = 2_000_000
+Approve = Callable[[pl.LazyFrame], pl.LazyFrame | None]
+"""Shown the rows that would be stored; the rows to store instead, or None: these."""
 
 
 class UnknownTable(PermanentFailure):
@@ -124,28 +127,46 @@ class Lake:
         """
         self.replace_parts(name, [frame], scope, lambda rows: None)
 
-    def replace_parts(
-        self, name: str, parts: Iterable[pl.DataFrame], scope: Scope, approve: Callable[[pl.LazyFrame], None]
-    ) -> None:
+    def replace_parts(self, name: str, parts: Iterable[pl.DataFrame], scope: Scope, approve: Approve) -> None:
         """`replace` with rows that come part by part and are never held at once, if the table is local and the scope is its whole
-        month. approve: is shown all rows before they are committed; what it raises leaves the table as it was."""
+        month. approve: is shown all rows before they are committed; what it returns is kept instead, what it raises leaves the
+        table as it was."""
         scope.predicate()  # refuses a scope without a month
         conformed = (TABLES[name].conform(part) for part in parts)
         files = Files(Path(self.path(name))) if self.is_local and self._is_alone(name, scope) else None
         if files is None:
             rows = pl.concat(conformed)
-            approve(rows.lazy())
-            self._replace(name, rows, scope)
+            instead = approve(rows.lazy())
+            self._replace(name, rows if instead is None else instead.collect(), scope)
             return
         self._made(name)
         try:
             actions = [each for part in conformed for each in files.write(part, TABLES[name].partition_by)]
-            approve(self._as_described(name, files))
+            instead = approve(self._as_described(name, files))
+            if instead is not None:
+                files, actions = self._written_anew(name, files, instead)
         except BaseException:
             files.remove()
             raise
         if not self._committed(name, files, actions, scope):
             self._replace(name, self._as_described(name, files).collect(), scope)
+
+    def _written_anew(self, name: str, files: Files, rows: pl.LazyFrame) -> tuple[Files, list[AddAction]]:
+        """Other rows in other files, in place of those written so far."""
+        others = Files(files.folder)
+        batches = rows.collect_batches(chunk_size=_BATCH, maintain_order=True)
+        described = TABLES[name]
+        try:
+            actions = [
+                each
+                for rows_ in batches
+                for each in others.write(described.conform(rows_), described.partition_by)
+            ]
+        except BaseException:
+            others.remove()
+            raise
+        files.remove()
+        return others, actions
 
     def _as_described(self, name: str, files: Files) -> pl.LazyFrame:
         rows = files.scan()

@@ -31,10 +31,8 @@ from transforms.enrich import window
 from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES
 from transforms.gate import gate
 from transforms.inputs import input_hashes
-from transforms.meter import meter
-from transforms.pipeline import run
-from transforms.s02_rollover import earlier_months, rollover
-from transforms.terms import due
+from transforms.s02_rollover import earlier_months
+from transforms.work_out import work_out
 
 _KEYS = ("tenant_id", "key_hash", "idempotency_key", "payload_hash", "raw_seq")
 
@@ -135,32 +133,22 @@ def recompute(
     with _scratch() as scratch:
         _gate_again(lake, scratch, terms, scope, known, batch)
         validated = scratch.scan("validated_events", Scope(None, scope.tenants, scope.customers))
-        earlier = earlier_allowances(lake, scope, earlier_months(terms))
-        carried = rollover(terms=due(terms), earlier_allowances=earlier)
-        bonus = BONUS_BALANCES.conform(lake.scan("bonus_balances", scope).collect())
-        metered = meter(
+        made = work_out(
             validated_events=validated,
             terms=terms,
             month=scope.month,
-            rollovers=carried,
-            bonus_balances=bonus,
+            earlier_allowances=earlier_allowances(lake, scope, earlier_months(terms)),
+            wallet_balances=WALLET_BALANCES.conform(lake.scan("wallet_balances", scope).collect()),
+            bonus_balances=BONUS_BALANCES.conform(lake.scan("bonus_balances", scope).collect()),
         )
-    wallets = WALLET_BALANCES.conform(lake.scan("wallet_balances", scope).collect())
-    tables = run(
-        metered_events=metered.lazy(),
-        terms=terms,
-        earlier_allowances=earlier,
-        wallet_balances=wallets,
-        bonus_balances=bonus,
-    )
     inputs = input_hashes(
-        metered_events=metered.lazy(),
+        metered_events=made.metered_events.lazy(),
         terms=terms,
-        routed_lines=tables["routed_lines"],
-        rollovers=tables["rollovers"],
+        routed_lines=made.tables["routed_lines"],
+        rollovers=made.tables["rollovers"],
         code=code_version(),
     )
-    return Recomputed(terms, metered, tables, inputs)
+    return Recomputed(terms, made.metered_events, made.tables, inputs)
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from html import escape
 from typing import Any
 
 import polars as pl
 
 from domain.quantity import plain
+from storage.pages import page as standing_alone
+from storage.pages import table
 from storage.replay import Replay
 from transforms.compare import findings
 
@@ -86,7 +87,6 @@ def _totals(lines: pl.DataFrame) -> list[dict[str, Any]]:
 def page(told: Mapping[str, Any]) -> str:
     """The report as a page that stands alone."""
     title = f"Replay of {told['month']}: {'equal' if told['equal'] else 'different'}"
-    as_of = f"<p>With what was known at the end of {escape(told['asOf'])}.</p>" if told["asOf"] else ""
     lines = [
         {
             **{name: row[name] for name in _SHOWN},
@@ -94,11 +94,13 @@ def page(told: Mapping[str, Any]) -> str:
         }
         for row in told["differences"]
     ]
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(title)}</h1>{as_of}<p>Code {escape(told['codeVersion'])}.</p>"
-        f"<h2>Totals</h2>{_table(told['totals'])}<h2>Lines that differ</h2>{_table(lines)}"
-        f"<h2>Invoices</h2>{_table(told['invoices'])}</html>"
+    known = f"With what was known at the end of {told['asOf']}. " if told["asOf"] else ""
+    return standing_alone(
+        title,
+        f"{known}Code {told['codeVersion']}.",
+        ("Totals", table(told["totals"])),
+        ("Lines that differ", table(lines)),
+        ("Invoices", table(told["invoices"])),
     )
 
 
@@ -114,18 +116,6 @@ _SHOWN = (
     "difference",
     "holdReason",
 )
-_STYLE = "body{font:14px system-ui;margin:2rem}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left}"
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return "<p>None.</p>"
-    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str('' if v is None else v))}</td>" for v in row.values()) + "</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _text(value: Any) -> Any:

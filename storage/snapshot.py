@@ -4,22 +4,27 @@ rights (rights_publishing.py), what drift is (transforms/drift.py)."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from redis import Redis
 
 from domain.access import TenantRights
+from domain.instant import from_micros
 from storage import hot_state
 from transforms.drift import COUNTERS, PERIODS
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def periods_of(all_rights: Iterable[TenantRights]) -> pl.DataFrame:
     """Every counted unit and period of every customer: columns `PERIODS`. Units with filters are left out."""
     rows = [
-        (rights.tenant_id, customer.customer_id, unit.key, unit.aggregation, _instant(start), _instant(end))
+        (
+            rights.tenant_id,
+            customer.customer_id,
+            unit.key,
+            unit.aggregation,
+            from_micros(start),
+            from_micros(end),
+        )
         for rights in all_rights
         for unit in rights.units
         if not unit.filters
@@ -38,7 +43,7 @@ def counters_of(redis: Redis, tenants: Iterable[str]) -> pl.DataFrame:
             "tenant_id": tenant,
             "customer_id": customer,
             "unit": unit,
-            "period_start": _instant(start),
+            "period_start": from_micros(start),
             "micros": micros,
         }
         for tenant in tenants
@@ -48,7 +53,3 @@ def counters_of(redis: Redis, tenants: Iterable[str]) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=schema)
     exact = pl.col("micros").cast(pl.Decimal(38, 9)) / pl.lit(1_000_000, dtype=pl.Decimal(38, 0))
     return frame.with_columns(counted=exact.cast(COUNTERS["counted"])).drop("micros")
-
-
-def _instant(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)

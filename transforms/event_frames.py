@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from domain.event_correction import AMEND, VOID
 from transforms.table import (
     EXACT,
     FLAG,
@@ -131,7 +132,7 @@ VALIDATED_EVENTS = Table(
             "if an act upon an event, be VOID or AMEND and name it",
             pl.col("act").is_null()
             | (
-                pl.col("act").is_in(["VOID", "AMEND"])
+                pl.col("act").is_in([VOID, AMEND])
                 & pl.col("corrects").is_not_null()
                 & pl.col("origin_received_at").is_not_null()
             ),

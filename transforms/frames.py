@@ -38,8 +38,8 @@ from transforms.term_frames import SUBSCRIPTION as _SUBSCRIPTION
 from transforms.term_frames import UNIT as _UNIT
 
 __all__ = [
-    "ALLOWANCES", "AMOUNT", "BILLING_TERMS", "BONUS_BALANCES", "COMMITTED_LINES", "DISCOUNTED_LINES", "EXACT", "FLAG", "INSTANT", "INVOICES",
-    "INVOICE_LINES", "INVOICE_TAXES", "KINDS", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
+    "ALLOWANCES", "AMOUNT", "BILLING_TERMS", "BONUS_BALANCES", "COMMITTED_LINES", "DISCOUNTED_LINES", "EXACT", "FLAG", "GATE_HOLDS", "INSTANT", "INVOICES",
+    "INVOICE_LINES", "INVOICE_TAXES", "KINDS", "LAKE_TABLES", "LINE_TYPES", "METERED_EVENTS", "PRICE", "QUANTITY", "QUARANTINED_EVENTS", "QUOTA_CHECKS",
     "RATED_LINES", "RAW_EVENTS", "ROLLOVERS", "ROUTED_LINES", "SETTLEMENTS", "TABLES", "TAXED_LINES", "TAXES", "TEXT", "TIERS",
     "TIER_CHARGES", "USAGE_AGGREGATES", "VALIDATED_EVENTS", "WALLET_BALANCES", "WHOLE", "Rule", "Table",
 ]  # fmt: skip
@@ -405,3 +405,18 @@ TABLES: dict[str, Table] = {
         SETTLEMENTS, INVOICES, INVOICE_LINES, INVOICE_TAXES,
     )
 }  # fmt: skip
+
+GATE_HOLDS = Table(
+    "gate_holds",
+    "Whom gates held before the stages that hold lines, and why: their rows may be missing in the table. No asset, kept by the gates.",
+    (
+        _MONTH, _TENANT, _CUSTOMER,
+        _c("table", TEXT, "the table whose gate held them"),
+        _c("reason", TEXT, "which expectations they break"),
+    ),
+    key=("month", "tenant_id", "customer_id", "table"),
+    partition_by=("month",),
+)  # fmt: skip
+
+LAKE_TABLES = {**TABLES, GATE_HOLDS.name: GATE_HOLDS}
+"""The assets' tables, and what is kept beside them."""

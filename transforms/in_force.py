@@ -15,10 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from domain.usage import key_digest
+from domain.event_correction import AMEND
+from domain.usage import key_hash
 from transforms.validate import LATE_AFTER
 
-VOID, AMEND = "VOID", "AMEND"
 _ACT = ("tenant_id", "idempotency_key", "act", "corrects", "raw_seq")
 _OF_ACTS = ("act", "corrects", "origin_received_at")
 _Key = tuple[str, str]
@@ -58,7 +58,7 @@ def _resolved(acts: Iterable[Mapping[str, Any]]) -> tuple[set[_Key], dict[int, _
 def _places(validated: pl.LazyFrame, corrected: Iterable[_Key]) -> list[int]:
     """Raw positions of the events with these keys."""
     wanted = pl.DataFrame(
-        [(*key, _hash(key)) for key in sorted(corrected)],
+        [(*key, key_hash(*key)) for key in sorted(corrected)],
         schema={"tenant_id": pl.String, "idempotency_key": pl.String, "key_hash": pl.Int64},
         orient="row",
     )
@@ -75,7 +75,7 @@ def _as_amended(validated: pl.LazyFrame, standing: Mapping[int, _Key]) -> pl.Laz
         {
             "raw_seq": places,
             "idempotency_key": [standing[place][1] for place in places],
-            "key_hash": [_hash(standing[place]) for place in places],
+            "key_hash": [key_hash(*standing[place]) for place in places],
         },
         schema_overrides={"raw_seq": pl.Int64, "key_hash": pl.Int64},
     )
@@ -86,7 +86,3 @@ def _as_amended(validated: pl.LazyFrame, standing: Mapping[int, _Key]) -> pl.Laz
     # From here on it is usage like any other, so that asking again what is in force changes nothing.
     cleared = (pl.lit(None, dtype=rows.collect_schema()[name]).alias(name) for name in _OF_ACTS)
     return usage.with_columns(cleared).select(names)
-
-
-def _hash(key: _Key) -> int:
-    return int.from_bytes(key_digest(*key)[:8], "big", signed=True)

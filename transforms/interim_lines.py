@@ -44,11 +44,16 @@ def interim_lines(terms: pl.DataFrame) -> pl.DataFrame:
 
 
 def given_back(
-    lines: Sequence[Mapping[str, Any]], template: Mapping[str, Any], ids: str, description: str
+    lines: Sequence[Mapping[str, Any]],
+    template: Mapping[str, Any],
+    ids: str,
+    description: str,
+    first: int = 0,
 ) -> list[dict[str, Any]]:
     """Rows of BILLING_TERMS that give back an interim invoice, one for each way its lines are taxed.
 
-    lines: `line_id, amount, currency, taxes`. template: a due row of the usage it billed. ids: what the lines' ids begin with.
+    lines: `line_id, amount, currency, taxes`. template: a due row of the usage it billed. ids: what the lines' ids begin with. first: how many rows the
+    period's earlier interim invoices take before them.
     """
     alike: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for line in lines:
@@ -58,7 +63,7 @@ def given_back(
             **template,
             **dict.fromkeys(_NOT_ITS_OWN),
             "line_id": f"{ids}_{place}",
-            "line_order": _ORDER + place,
+            "line_order": _ORDER + first + place,
             "due": True,
             "kind": INTERIM,
             "active_start": template["period_start"],

@@ -26,11 +26,12 @@ def route(
     """ROUTED_LINES: a customer with any problem has all lines HELD, with all reasons; the others go on an invoice, one per
     customer and currency. Lines of PREPAID and HYBRID subscriptions are paid by the wallet in their currency as far as it
     reaches: WALLET if in full, INVOICE if not. Where it does not reach for PREPAID, the offering's escrow says what follows:
-    ALERT leaves the rest on the invoice, BLOCK (the usual) holds the customer. wallet_balances: WALLET_BALANCES; None: all
-    are empty.
+    ALERT leaves the rest on the invoice, BLOCK (the usual) holds the customer. An invoice has one issuer: whose lines in one
+    currency have several is held, too. wallet_balances: WALLET_BALANCES; None: all are empty.
     """
     wallets = WALLET_BALANCES.empty() if wallet_balances is None else wallet_balances
-    problems = taxed_lines.filter(pl.col("problem").is_not_null()).select(*_CUSTOMER, reason="problem")
+    known = taxed_lines.filter(pl.col("problem").is_not_null()).select(*_CUSTOMER, reason="problem")
+    problems = pl.concat([known, _of_two_issuers(taxed_lines, terms)])
     modes = terms.filter(pl.col("billing_mode") != "POSTPAID").select(*LINE_KEY, "billing_mode", "escrow")
     payable = taxed_lines.join(problems, on=_CUSTOMER, how="anti")
     payments, short = _paid(payable.join(modes, on=LINE_KEY, how="inner"), payable, wallets)
@@ -57,6 +58,19 @@ def route(
         )
     )
     return ROUTED_LINES.conform(lines)
+
+
+def _of_two_issuers(lines: pl.DataFrame, terms: pl.DataFrame) -> pl.DataFrame:
+    """(customer, reason) of those whose lines in one currency would be issued by several billing entities."""
+    issuers = lines.join(terms.select(*LINE_KEY, "billing_entity"), on=LINE_KEY, how="inner")
+    found = issuers.group_by(*_CUSTOMER, "currency").agg(entities=pl.col("billing_entity").unique().sort())
+    reason = pl.format(
+        "MIXED_BILLING_ENTITIES: lines in {} would be issued by several billing entities ({}); let all subscriptions of the "
+        "customer be issued by one",
+        "currency",
+        pl.col("entities").list.join(", "),
+    )
+    return found.filter(pl.col("entities").list.len() > 1).select(*_CUSTOMER, reason=reason)
 
 
 @dataclass

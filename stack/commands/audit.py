@@ -44,7 +44,10 @@ def verify(
         emit([asdict(verdict) | {"holds": verdict.holds} for verdict in verdicts])
     for verdict in () if as_json else verdicts:
         if verdict.holds:
-            out.print(f"{verdict.tenant_id}: {verdict.entries:,} entries, the chain holds")
+            newest = f", newest hash {verdict.newest}" if verdict.newest else ""
+            out.print(
+                f"{verdict.tenant_id}: {verdict.entries:,} entries, the chain holds{newest}", soft_wrap=True
+            )
         else:
             where = f"entry {verdict.broken}: " if verdict.broken else ""
             err.print(

@@ -71,7 +71,10 @@ def show(event: Annotated[int, typer.Argument(help="Its raw_seq.")], as_json: Js
 
 def replay(
     tenant: Annotated[str, typer.Option(help="Whose.")],
-    code: Codes = None,
+    code: Annotated[
+        list[str] | None,
+        typer.Option("--code", help="Those with this code; may be repeated. Unless said: UNKNOWN_METRIC."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Send dead letters through the door again after a fix. Repeating it counts nothing twice."""

@@ -88,6 +88,7 @@ def amend(
 def _act(tenant: str, work: Any, as_json: bool) -> None:
     from redis import Redis
 
+    from domain.event_correction import VOID
     from stack.settings import connected
     from storage.events_found import shown_act
     from storage.lake import Lake
@@ -103,7 +104,7 @@ def _act(tenant: str, work: Any, as_json: bool) -> None:
     if as_json:
         emit(shown_act(row))
         return
-    done = "is void" if row.kind == "VOID" else f"is amended; what counts now has the key {row.act_key}"
+    done = "is void" if row.kind == VOID else f"is amended; what counts now has the key {row.act_key}"
     out.print(f"event {row.event_key} {done}. Bills made from now on know it.", markup=False, soft_wrap=True)
 
 

@@ -59,7 +59,7 @@ def answer(query: str, limit: int) -> tuple[list[dict[str, object]], bool]:
 
     from stack.settings import connected
     from storage.lake import Lake
-    from transforms.frames import TABLES
+    from transforms.frames import LAKE_TABLES as TABLES
 
     if not query.lstrip(" (\n\t").upper().startswith(("SELECT", "WITH", "EXPLAIN")):
         raise BadQuery(
@@ -75,7 +75,7 @@ def answer(query: str, limit: int) -> tuple[list[dict[str, object]], bool]:
 
 
 def _list_tables(as_json: bool) -> None:
-    from transforms.frames import TABLES
+    from transforms.frames import LAKE_TABLES as TABLES
 
     if as_json:
         emit(

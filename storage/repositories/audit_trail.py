@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,12 +32,14 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a tenant's chain holds. entries: how many were checked. broken: the event id of the first entry that does not fit
-    (None: the chain holds, or what is missing is the end), what: why not, for people."""
+    (None: the chain holds, or what is missing is the end), what: why not, for people. newest: the hash of the last entry that holds;
+    who keeps it elsewhere notices if the whole chain is made anew."""
 
     tenant_id: str
     entries: int
     what: str | None = None
     broken: str | None = None
+    newest: str = field(default=START, compare=False)
 
     @property
     def holds(self) -> bool:
@@ -75,14 +77,23 @@ def verify(session: Session, tenant_id: str) -> Verdict:
     for entry in _entries(session, tenant_id, expected):
         if entry["prev_hash"] != before:
             return Verdict(
-                tenant_id, count, "an entry before it is missing, or the order was changed", entry["event_id"]
+                tenant_id,
+                count,
+                "an entry before it is missing, or the order was changed",
+                entry["event_id"],
+                before,
             )
         if entry_hash(before, entry) != entry["hash"]:
-            return Verdict(tenant_id, count, "it was changed after it was written", entry["event_id"])
+            return Verdict(tenant_id, count, "it was changed after it was written", entry["event_id"], before)
         before, count = entry["hash"], count + 1
     if (count, before) != (expected, last):
-        return Verdict(tenant_id, count, f"the log ends after {count} entries, but {expected} were written")
-    return Verdict(tenant_id, count)
+        return Verdict(
+            tenant_id,
+            count,
+            f"the log ends after {count} entries, but {expected} were written",
+            newest=before,
+        )
+    return Verdict(tenant_id, count, newest=before)
 
 
 def _entries(session: Session, tenant_id: str, limit: int) -> Iterator[dict[str, Any]]:

@@ -96,9 +96,11 @@ def interim_terms(
         templates.setdefault((row["subscription_id"], row["period_start"].astimezone(UTC)), row)
     found: list[dict[str, Any]] = []
     for period, template in templates.items():
+        own: list[dict[str, Any]] = []
         for _, invoice in bills.get(period, ()):
             said = f"Billed already with interim invoice {invoice.number}"
-            found += given_back(_lines(session, invoice), template, line_ids(invoice.id), said)
+            own += given_back(_lines(session, invoice), template, line_ids(invoice.id), said, len(own))
+        found += own
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import func, select
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from domain.access import CustomerRights, FilterCondition, SubscriptionRights, TenantRights, UnitRecord
 from domain.catalog.offerings import Offering
+from domain.instant import micros
 from domain.limits import Limit, write_limit
 from domain.period import Schedule
 from domain.quantity import plain
@@ -26,7 +27,6 @@ from storage.tables.customers import CustomerRow, SubscriptionRow
 from storage.tables.money import WalletRow
 from storage.tables.tenants import TenantRow
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AROUND = (-1, 0, 1)
 """Late events of the period before, and events of the next before this snapshot is refreshed."""
 
@@ -165,8 +165,4 @@ def _periods(
         period = schedule.period(now + step)
         end = period.end if ends_at is None else min(period.end, ends_at)
         if period.start < end and starts_at < end:
-            yield _micros(period.start), _micros(end)
-
-
-def _micros(instant: datetime) -> int:
-    return (instant - _EPOCH) // timedelta(microseconds=1)
+            yield micros(period.start), micros(end)

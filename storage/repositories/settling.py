@@ -13,6 +13,8 @@ from storage.lake import Lake, Scope
 from storage.repositories.invoices import settle
 from storage.repositories.wallet_billing import WalletMoved
 from transforms.frames import ROUTED_LINES, SETTLEMENTS
+from transforms.held_by_gate import NOBODY
+from transforms.held_by_gate import held as gate_held
 
 Held = dict[tuple[str, str], str]
 """(tenant, customer) to the reason."""
@@ -45,19 +47,15 @@ def who(held: Mapping[tuple[str, str], str], *, waits: bool = False) -> pl.Expr:
     return found if waits else ~found
 
 
+def reasons(people: pl.DataFrame) -> Held:
+    """`tenant_id, customer_id, reason` rows as `Held`."""
+    return {(tenant, customer): why for tenant, customer, why in people.iter_rows()}
+
+
 def held_lines(lines: pl.DataFrame, held: Held) -> pl.DataFrame:
     """ROUTED_LINES with those of the held customers held."""
-    keys = {"tenant_id": pl.String, "customer_id": pl.String, "why": pl.String}
-    reasons = pl.DataFrame([(*key, why) for key, why in held.items()], schema=keys, orient="row")
-    joined = lines.join(reasons, on=["tenant_id", "customer_id"], how="left", maintain_order="left")
-    free = pl.col("why").is_null()
-    return ROUTED_LINES.conform(
-        joined.with_columns(
-            *(pl.when(free).then(name) for name in ("invoice_id", "wallet_amount", "wallet_payments")),
-            destination=pl.when(free).then("destination").otherwise(pl.lit("HELD")),
-            hold_reason=pl.coalesce("hold_reason", "why"),
-        )
-    )
+    people = pl.DataFrame([(*key, why) for key, why in held.items()], schema=NOBODY.schema, orient="row")
+    return ROUTED_LINES.conform(gate_held("routed_lines", lines.lazy(), people).collect())
 
 
 def keep_held(lake: Lake, scope: Scope, lines: pl.DataFrame, held: Held) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from domain.access import UnitRecord
 from domain.catalog.fields import Fields
 from domain.counters import Bump, bumps
 from domain.errors import Conflict
@@ -31,14 +32,15 @@ from domain.event_correction import (
     undone,
     void_of,
 )
-from domain.instant import iso
+from domain.instant import iso, micros
 from domain.quantity import plain
 from domain.usage import Act, UsageEvent, key_digest
 from storage import event_log, hot_state
 from storage.database import session_scope
 from storage.event_macs import signing_key_here
-from storage.events_found import EventNotFound, acts_upon, arrivals, micros, payload_of
+from storage.events_found import EventNotFound, acts_upon, arrivals, payload_of
 from storage.lake import Lake
+from storage.repositories.rights import unit_records
 from storage.tables.corrections import EventActRow
 from storage.tenancy import Tx
 
@@ -81,9 +83,9 @@ class VoidIsFinal(Conflict):
 
 
 class EventCorrections:
-    """One tenant's acts upon its events."""
+    """One tenant's acts upon its events. redis: the hot state; None: there is no edge, so that no counter moves."""
 
-    def __init__(self, tx: Tx, lake: Lake, redis: Redis) -> None:
+    def __init__(self, tx: Tx, lake: Lake, redis: Redis | None) -> None:
         self._tx = tx
         self._lake = lake
         self._redis = redis
@@ -101,9 +103,15 @@ class EventCorrections:
         """The event counts as it should have been. Raises as `void`, and CatalogRefused with what the gates object to."""
         asked = read_amendment(Fields(sent, ""))
         stored, id_ = self._stored(key), _new_id()
-        units = hot_state.read_units(self._redis, self._tx.tenant_id)
+        units = self._units()
         event, says = amended(stored, asked, f"amend:{id_}", units, micros(self._tx.at))
         return self._record(id_, stored, event, says, _changes(stored, event, says), asked.reason)
+
+    def _units(self) -> dict[str, UnitRecord]:
+        if self._redis is not None:
+            return hot_state.read_units(self._redis, self._tx.tenant_id)
+        found = unit_records(self._tx.session, self._tx.tenant_id)
+        return {name.lower(): unit for unit in found for name in (unit.name, unit.key)}
 
     def _stored(self, key: str) -> Stored:
         tenant = self._tx.tenant_id
@@ -172,8 +180,10 @@ class EventCorrections:
 
     def _moves(self, stored: Stored, event: UsageEvent, says: Mapping[str, Any]) -> list[Bump]:
         """What the edge's counters move by: what the event added is taken back, and what the amendment says is added."""
+        if self._redis is None:
+            return []
         rights = hot_state.read_rights(self._redis, stored.tenant_id, stored.customer_id)
-        unit = hot_state.read_units(self._redis, stored.tenant_id).get(stored.unit.lower())
+        unit = self._units().get(stored.unit.lower())
         was = UsageEvent(
             customer_id=stored.customer_id,
             unit=stored.unit,
@@ -214,7 +224,8 @@ def _next_waiting(session: Session, tenant_id: str | None) -> EventActRow | None
     return session.scalar(query.limit(1).with_for_update(skip_locked=True))
 
 
-def _send(redis: Redis, row: EventActRow) -> None:
+def request_of(row: EventActRow) -> event_log.Request:
+    """The act as it goes into the event log."""
     told = row.request
     event = UsageEvent(
         customer_id=row.customer_id,
@@ -229,10 +240,8 @@ def _send(redis: Redis, row: EventActRow) -> None:
         act=Act(row.kind, row.event_key, told["originReceivedAt"]),
     )
     moves = [Bump(customer, field, operation, amount) for customer, field, operation, amount in told["bumps"]]
-    event_log.announce(redis, row.tenant_id)
-    wait = event_log.assert_durable(redis)
     source, received_at = f"operator:{row.id}", micros(row.created_at)
-    request = event_log.Request(
+    return event_log.Request(
         row.tenant_id,
         source,
         row.created_by,
@@ -242,7 +251,12 @@ def _send(redis: Redis, row: EventActRow) -> None:
         [moves],
         signed_with=signing_key_here(),
     )
-    event_log.append(redis, request, wait=wait)
+
+
+def _send(redis: Redis, row: EventActRow) -> None:
+    event_log.announce(redis, row.tenant_id)
+    wait = event_log.assert_durable(redis)
+    event_log.append(redis, request_of(row), wait=wait)
 
 
 def _request(event: UsageEvent, text: str, moves: list[Bump]) -> dict[str, Any]:

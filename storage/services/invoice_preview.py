@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -13,21 +12,10 @@ from storage.lake import Lake, Scope
 from storage.repositories.bonus_balances import frozen_bonus
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import frozen_balances
-from transforms import pipeline
 from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES
 from transforms.in_force import in_force
-from transforms.meter import meter
-from transforms.s02_rollover import earlier_months, rollover
-from transforms.terms import due
-
-
-@dataclass(frozen=True, slots=True)
-class SoFar:
-    """A customer's month as the lake stands: BILLING_TERMS, METERED_EVENTS, and each stage's table by its name."""
-
-    terms: pl.DataFrame
-    metered_events: pl.DataFrame
-    tables: dict[str, pl.DataFrame]
+from transforms.s02_rollover import earlier_months
+from transforms.work_out import WorkedOut, work_out
 
 
 def invoice_preview(
@@ -45,26 +33,20 @@ def invoice_preview(
 
 def month_so_far(
     session: Session, lake: Lake, terms: pl.DataFrame, tenant_id: str, customer_id: str, month: str
-) -> SoFar:
+) -> WorkedOut:
     """All ten stages over what has arrived under these terms of the customer, at least one. Raises what the stages raise."""
     scope = Scope(tenants=(tenant_id,), customers=(customer_id,))
     used = pl.col("occurred_at").is_between(
         terms["active_start"].min(), terms["active_end"].max(), closed="left"
     )
     events = in_force(lake.scan("validated_events", scope)).filter(used)
-    earlier = earlier_allowances(lake, scope, earlier_months(terms))
-    carried = rollover(terms=due(terms), earlier_allowances=earlier)
-    who = {"month": month, "tenants": [tenant_id], "customers": [customer_id]}
-    bonus = pl.DataFrame(frozen_bonus(session, **who), schema=BONUS_BALANCES.schema)  # type: ignore[arg-type]
-    metered = meter(
-        validated_events=events, terms=terms, month=month, rollovers=carried, bonus_balances=bonus
-    )
-    balances = frozen_balances(session, **who)  # type: ignore[arg-type]
-    tables = pipeline.run(
-        metered_events=metered.lazy(),
+    who: dict[str, Any] = {"month": month, "tenants": [tenant_id], "customers": [customer_id]}
+    balances, bonus = frozen_balances(session, **who), frozen_bonus(session, **who)
+    return work_out(
+        validated_events=events,
         terms=terms,
-        earlier_allowances=earlier,
+        month=month,
+        earlier_allowances=earlier_allowances(lake, scope, earlier_months(terms)),
         wallet_balances=pl.DataFrame(balances, schema=WALLET_BALANCES.schema),
-        bonus_balances=bonus,
+        bonus_balances=pl.DataFrame(bonus, schema=BONUS_BALANCES.schema),
     )
-    return SoFar(terms, metered, tables)

@@ -31,7 +31,7 @@ from storage.repositories.invoice_states import InvoiceStates
 from storage.repositories.invoices import write_bill
 from storage.repositories.subscriptions import Subscriptions
 from storage.repositories.terms import frozen_terms
-from storage.services.invoice_preview import SoFar, month_so_far
+from storage.services.invoice_preview import month_so_far
 from storage.services.subscriptions import schedule_of
 from storage.tables.corrections import InterimBillRow
 from storage.tables.subscriptions import SubscriptionRow
@@ -41,6 +41,7 @@ from transforms.inputs import input_hashes
 from transforms.interim_bill import accrued_lines, interim_invoice, since
 from transforms.s10_settle import settle
 from transforms.terms import due
+from transforms.work_out import WorkedOut
 
 _LATER = ("ADJUSTMENT", "INTERIM")
 """Kinds of terms that are the closing bill's alone."""
@@ -114,7 +115,7 @@ class ThresholdInvoices:
         accrued = sum(usage["charged"], Decimal(0))
         return self._write(row, period, so_far, lines, accrued)
 
-    def _so_far(self, row: SubscriptionRow, period: Period) -> SoFar | None:
+    def _so_far(self, row: SubscriptionRow, period: Period) -> WorkedOut | None:
         """The customer's month in which the open period will be due; None: nothing of it is postpaid usage."""
         month = billing_month(period.end, row.time_zone)
         frozen = frozen_terms(
@@ -140,7 +141,7 @@ class ThresholdInvoices:
         return found
 
     def _write(
-        self, row: SubscriptionRow, period: Period, so_far: SoFar, lines: pl.DataFrame, accrued: Decimal
+        self, row: SubscriptionRow, period: Period, so_far: WorkedOut, lines: pl.DataFrame, accrued: Decimal
     ) -> str:
         place = self._next_place(row, period)
         said = "\0".join([row.tenant_id, row.id, period.start.isoformat(), str(place)])

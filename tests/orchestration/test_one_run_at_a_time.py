@@ -1,4 +1,4 @@
-"""A run has its month for itself, goes on without whom it cannot bill, and a run after a killed one comes to the same numbers."""
+"""A run has its month for itself, and a run after a killed one comes to the same numbers. Whom a gate holds: test_held_by_gate.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import dagster as dg
@@ -16,8 +15,6 @@ import polars as pl
 import pytest
 from sqlalchemy import update
 
-import assets.committed_lines
-import assets.rated_lines
 from storage.bill_claims import BillClaim
 from storage.database import engine_of, session_scope
 from storage.lake import Scope
@@ -127,43 +124,6 @@ units: [{key: mystery, aggregation: SUM}]
     found, failures = status(billed, asked)
     assert found == "PARTIALLY_FAILED"
     assert [(each["customerId"], each["reason"][:9]) for each in failures] == [("bob", "NO_PRICE:")]
-
-
-@pytest.mark.parametrize(
-    ("stage", "column", "wrong"),
-    [("rated_lines", "amount", "0.005"), ("committed_lines", "amount", "1")],
-)
-def test_rows_of_one_customer_that_break_a_gate_hold_that_customer_only(
-    billed: World, monkeypatch: pytest.MonkeyPatch, stage: str, column: str, wrong: str
-):
-    module = getattr(assets, stage)
-    rule = "rate" if stage == "rated_lines" else "commit"
-    good = getattr(module, rule)
-
-    def spoilt(**tables: pl.DataFrame) -> pl.DataFrame:
-        frame = good(**tables)
-        bobs = (pl.col("customer_id") == "bob") & (pl.col("tenant_id") == "acme")
-        if stage == "committed_lines":
-            return frame.with_columns(
-                commit_adjustment=pl.when(bobs).then(None).otherwise("commit_adjustment")
-            )
-        return frame.with_columns(
-            pl.when(bobs).then(pl.col(column) + Decimal(wrong)).otherwise(column).alias(column)
-        )
-
-    before = invoices(billed)
-    monkeypatch.setattr(module, rule, spoilt)
-    result = billed.close(MARCH)
-    held = billed.rows("routed_lines", month=MARCH).filter(destination="HELD")
-    assert set(zip(held["tenant_id"], held["customer_id"], strict=True)) == {("acme", "bob")}
-    assert held["hold_reason"][0].startswith(f"GATE_FAILED: a line of {stage} does not ")
-    said = {
-        made.asset_key.path[-1]: made.materialization.metadata
-        for made in result.get_asset_materialization_events()
-    }[stage]
-    assert said["held_by_gate"].value == "acme/bob"
-    others = before.filter(~((pl.col("tenant_id") == "acme") & (pl.col("customer_id") == "bob")))
-    assert invoices(billed).join(others, on=MONEY, how="semi").height == 3
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def test_a_wallet_spent_from_during_the_run_holds_its_customer_alone(
         patched.setattr("assets.wallet_balances.frozen_balances", and_then_spent)
         result = world.close(MARCH)
     metadata = result.asset_materializations_for_node("invoices")[0].metadata
-    assert metadata["held_because_their_wallet_moved"].value == "acme/ada"
+    assert metadata["held_before_their_invoice"].value == "acme/ada"
     assert world.rows("invoices", month=MARCH)["customer_id"].to_list() == ["bob"]
     reasons = world.rows("routed_lines", month=MARCH, customers=("ada",))["hold_reason"].unique().to_list()
     assert len(reasons) == 1 and reasons[0].startswith("WALLET_MOVED: ")

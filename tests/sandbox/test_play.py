@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import psycopg
+import pytest
 
 from domain.access import UnitRecord
 from domain.catalog.fields import Fields
@@ -13,9 +16,9 @@ from domain.usage import Door, read_event
 from sandbox.expected import compare
 from sandbox.generated import generate, read_generated
 from sandbox.ground import ground
-from sandbox.play import run
+from sandbox.play import play, run
 from sandbox.scenario import read
-from tests.sandbox.worlds import many, scenario
+from tests.sandbox.worlds import CATALOG, many, scenario
 
 
 def outcome_of(server: str, **said: Any) -> dict[str, Any]:
@@ -66,24 +69,23 @@ def test_the_same_usage_in_any_order_and_batches_has_the_same_hashes(server: str
 
 def test_what_the_database_stamps_is_the_clock_of_the_scenario(server: str) -> None:
     usage = {"customer": "ada", "metric": "calls", "quantity": 1, "occurredAt": "2026-03-20T00:00:00Z"}
-    told = outcome_of(
-        server,
-        steps=[
-            {"bill": "2026-03"},
-            {"finalize": "2026-03"},
-            {"at": "2026-04-05T00:00:00Z", "send": [usage]},
-            {"replay": "2026-03"},
-            {"approve": "2026-03"},
-        ],
-    )
+    steps: list[dict[str, Any]] = [
+        {"bill": "2026-03"},
+        {"finalize": "2026-03"},
+        {"at": "2026-04-05T00:00:00Z", "send": [usage]},
+        {"replay": "2026-03"},
+        {"approve": "2026-03"},
+    ]
+    with ground(server) as scratch:
+        told = play(read(scenario(steps=steps)), scratch, stages=False).data
+        with scratch.database.connect() as connection:
+            now, *stamped = connection.exec_driver_sql(
+                "SELECT now(), (SELECT max(created_at) FROM adjustments), (SELECT max(created_at) FROM replays)"
+            ).one()
+            (billed,) = connection.exec_driver_sql("SELECT created_at FROM invoices").one()
     assert told["adjustments"][0]["amount"] == "0.1"
-    assert told["replays"][0]["proposals"] == 1
-    with ground(server) as scratch, scratch.database.connect() as connection:
-        from sandbox.clock import set_clock
-        from sandbox.reading import moment
-
-        set_clock(scratch.database, moment("2031-05-05", ""))
-        assert connection.exec_driver_sql("SELECT now()").scalar_one().year == 2031
+    assert {each.date().isoformat() for each in (now, *stamped)} == {"2026-04-05"}
+    assert billed.date().isoformat() == "2026-04-01"
 
 
 def test_drafts_are_issued_by_themselves_after_their_grace_period(server: str) -> None:
@@ -91,11 +93,60 @@ def test_drafts_are_issued_by_themselves_after_their_grace_period(server: str) -
     assert [each["status"] for each in told["invoices"]] == ["OPEN"]
 
 
-def test_nothing_is_left_behind(server: str) -> None:
-    outcome_of(server, steps=[{"bill": "2026-03"}])
+def databases(server: str) -> set[str]:
     with psycopg.connect(server) as connection:
-        names = [name for (name,) in connection.execute("SELECT datname FROM pg_database")]
-    assert [name for name in names if name.startswith("aforo_sandbox_") and "_of_" not in name] == []
+        names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+    return {name for name in names if name.startswith("aforo_sandbox_") and "_of_" not in name}
+
+
+def folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("aforo-sandbox-*"))
+
+
+def test_nothing_is_left_behind_whether_the_scenario_ends_well_or_not(server: str) -> None:
+    before = databases(server)
+    with ground(server) as scratch:
+        (own,) = databases(server) - before
+        folder = Path(scratch.lake.url).parent
+        assert folder.is_dir()
+    assert own not in databases(server) and not folder.exists()
+    with pytest.raises(ZeroDivisionError), ground(server) as scratch:
+        folder = Path(scratch.lake.url).parent
+        raise ZeroDivisionError
+    assert databases(server) == before and not folder.exists()
+
+
+def test_what_a_killed_scenario_left_is_removed_by_the_next_one_and_what_is_in_use_is_not(
+    server: str,
+) -> None:
+    left, old = "aforo_sandbox_0123456789abcdef", "aforo_sandbox_of_0000000000000000"
+    folder = Path(tempfile.gettempdir()) / "aforo-sandbox-0123456789abcdef"
+    folder.mkdir(exist_ok=True)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {left}")
+        connection.execute(f"CREATE DATABASE {old}")
+    with ground(server) as first, ground(server):
+        names = databases(server)
+        assert left not in names and not folder.exists()
+        assert first.database.url.database in names
+        with psycopg.connect(server) as connection:
+            kept = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [old]).fetchone()
+        assert kept is None
+
+
+def test_what_cannot_happen_by_itself_ends_the_scenario_with_its_reason(server: str) -> None:
+    unpriced = {"customer": "ada", "metric": "gpu", "quantity": 1, "occurredAt": "2026-03-05T00:00:00Z"}
+    (subscription,) = CATALOG["subscriptions"]
+    catalog = CATALOG | {
+        "units": [*CATALOG["units"], {"key": "gpu", "aggregation": "SUM"}],
+        "subscriptions": [{**subscription, "billingThreshold": 5}],
+    }
+    steps = [{"at": "2026-03-10T00:00:00Z", "wait": None}, {"bill": "2026-03"}]
+    outcome = run(read({**scenario(events=[unpriced], steps=steps), "catalog": catalog}), server)
+    (unmet,) = outcome.unmet
+    assert (unmet.path, unmet.expected) == ("steps[0].wait", "done")
+    assert unmet.came.startswith("STUCK: interim invoices: acme/sub-ada: NO_PRICE: unit gpu")
+    assert outcome.data["invoices"] == []
 
 
 def test_an_unmet_expectation_names_the_path_and_both_sides(server: str) -> None:

@@ -13,7 +13,7 @@ from tests.sandbox.worlds import CATALOG, many, scenario
 
 WRONG = [
     ({"name": "x"}, "catalog: is missing; write what `aforo apply` reads"),
-    (scenario(steps=[{"paus": "sub-ada"}]), "steps[0]: 'paus' is no kind of step; there are apply"),
+    (scenario(steps=[{"paus": "sub-ada"}]), "steps[0]: 'paus' is no kind of step; there are amendEvent, apply"),
     (scenario(steps=[{"at": "2026-03-05"}]), "steps[0]: says nothing; a step is one of"),
     (scenario(steps=[{"pause": "a", "resume": "a"}]), "steps[0]: says pause and resume"),
     (scenario(steps=[{"bill": "March"}]), "steps[0].bill.month: 'March' is not a month"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Any
 
 import polars as pl
 
-from domain.usage import key_digest
+from domain.usage import key_hash, said_hash
 from tests.transforms.billing_rows import MID_NOVEMBER
 from transforms.frames import METERED_EVENTS, RAW_EVENTS, VALIDATED_EVENTS
 from transforms.gate import gate
@@ -32,19 +31,13 @@ def raw_event(key: str = "k1", quantity: str | int | None = 1, **given: Any) -> 
     row |= given
     row["received_day"] = row["received_at"].strftime("%Y-%m-%d")
     row.setdefault("payload", None)
-    said = f"{row['customer_id']}\0{row['unit']}\0{row['quantity']}\0{row['occurred_at']}"
     row["key_hash"] = given.get("key_hash", key_hash(row["tenant_id"], row["idempotency_key"] or ""))
-    row["payload_hash"] = given.get("payload_hash", _int64(blake2b(said.encode(), digest_size=16).digest()))
+    row["payload_hash"] = given.get(
+        "payload_hash",
+        said_hash(row["customer_id"], row["unit"], str(row["quantity"]), str(row["occurred_at"])),
+    )
     row["payload"] = given.get("payload", json.dumps({"idempotencyKey": key, "quantity": str(quantity)}))
     return row
-
-
-def key_hash(tenant: str, key: str) -> int:
-    return _int64(key_digest(tenant, key))
-
-
-def _int64(digest: bytes) -> int:
-    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def raws(*rows: dict[str, Any], first: int = 1) -> pl.DataFrame:

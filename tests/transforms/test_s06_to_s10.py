@@ -26,7 +26,7 @@ from transforms.s06_commit import commit
 from transforms.s07_discount import discount
 from transforms.s08_tax import tax
 from transforms.s09_route import route
-from transforms.s10_settle import MixedBillingEntities, settle
+from transforms.s10_settle import settle
 
 
 def taxed(
@@ -159,11 +159,21 @@ def test_an_invoice_is_the_sum_of_its_rounded_lines() -> None:
     assert (row["period_start"], row["period_end"], row["billing_entity"]) == (NOVEMBER, DECEMBER, "main")
 
 
-def test_one_invoice_cannot_have_two_issuers() -> None:
-    lines = [term("a"), term("b", billing_entity="other")]
+def test_a_customer_whose_lines_have_two_issuers_in_one_currency_is_held_by_name_and_no_other() -> None:
+    lines = [term("a"), term("b", billing_entity="other"), term("a", customer_id="c2")]
     routed = route(taxed_lines=taxed(*((line, 5) for line in lines)), terms=terms(*lines))
-    with pytest.raises(MixedBillingEntities, match="main, other"):
-        settle(routed_lines=routed, terms=terms(*lines))
+    held = routed.filter(pl.col("destination") == "HELD")
+    assert set(held["line_id"]) == {"ln_c1_a", "ln_c1_b"}
+    assert held["hold_reason"][0].startswith("MIXED_BILLING_ENTITIES: lines in USD")
+    assert "(main, other)" in held["hold_reason"][0]
+    assert settle(routed_lines=routed, terms=terms(*lines))["customer_id"].to_list() == ["c2"]
+
+
+def test_two_issuers_in_two_currencies_make_two_invoices() -> None:
+    lines = [term("a"), term("b", billing_entity="other", currency="JPY", exponent=0)]
+    routed = route(taxed_lines=taxed(*((line, 500) for line in lines)), terms=terms(*lines))
+    settled = settle(routed_lines=routed, terms=terms(*lines)).sort("currency")
+    assert settled.select("currency", "billing_entity").rows() == [("JPY", "other"), ("USD", "main")]
 
 
 def test_invoice_lines_name_their_invoice() -> None:

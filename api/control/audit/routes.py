@@ -64,4 +64,5 @@ def _shown_verdict(verdict: Verdict) -> dict[str, Any]:
         "entries": verdict.entries,
         "firstBroken": verdict.broken,
         "problem": verdict.what,
+        "newestHash": verdict.newest or None,
     }

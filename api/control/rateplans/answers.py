@@ -92,10 +92,10 @@ def _line(line: PricedLine) -> dict[str, Any]:
 
 
 def _left_out(plan: RatePlan) -> list[str]:
-    """Agreed terms that a single period's calculation leaves out."""
+    """Agreed terms that a single period's calculation leaves out; what a commitment adds to it is in `adjustment`."""
     agreed = {
         "setupFee": plan.setup_fee,
-        "commitment": plan.commitment,
+        "baseFeeTiming": plan.base_fee_timing == "ADVANCE",
         "dimensionPricing": plan.dimensions or any(price.dimensions for price in plan.prices),
         "rollover": any(price.rollover for price in plan.prices),
     }

@@ -220,6 +220,9 @@ class AuditVerdict(Shown):
     entries: int
     first_broken: str | None
     problem: str | None
+    newest_hash: str | None = Field(
+        description="Of the last entry that holds; keep it elsewhere to notice a chain made anew."
+    )
 
 
 class SigningKeys(Shown):

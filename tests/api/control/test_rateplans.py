@@ -217,6 +217,31 @@ def test_the_calculator_charges_what_the_plan_says(pricing: Api) -> None:
     problem(pricing.post(f"{PLANS}/{plan}/price", {"quantities": {"nope": 1}}), 422, field="quantities.nope")
 
 
+@pytest.mark.parametrize(
+    ("agreed", "left_out"),
+    [
+        ({}, []),
+        ({"setupFee": 100}, ["setupFee"]),
+        ({"baseFeeTiming": "ADVANCE"}, ["baseFeeTiming"]),
+        ({"commitment": {"type": "MONTHLY", "amount": 500, "termMonths": 12}}, []),
+        (
+            {
+                "metricConfigs": [
+                    {"metricName": "API Calls", "includedFree": 10, "rate": 1, "rollover": {"cap": 5}}
+                ]
+            },
+            ["rollover"],
+        ),
+    ],
+)
+def test_the_calculator_names_what_it_leaves_out(
+    pricing: Api, agreed: dict[str, Any], left_out: list[str]
+) -> None:
+    plan = pricing.made(PLANS, {**PRO, **agreed})["id"]
+    data = pricing.post(f"{PLANS}/{plan}/price", {"quantities": {"API Calls": 1}}).json()["data"]
+    assert data["notIncluded"] == left_out
+
+
 def test_another_tenants_plan_does_not_exist(pricing: Api) -> None:
     plan = pricing.made(PLANS, PRO)["id"]
     for path in ("", "/versions", "/versions/1", "/diff?from=1&to=1"):
