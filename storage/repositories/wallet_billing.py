@@ -238,6 +238,15 @@ def give_back(session: Session, tenant_id: str, invoice_id: str) -> None:
     pay(session, {(tenant_id, invoice_id): {}})
 
 
+def gave_units_back(session: Session, tenant_id: str, invoice_id: str) -> bool:
+    """Whether bonus units that an invoice once drew are back in their grants."""
+    moved = WalletTransactionRow
+    query = select(func.count()).where(
+        moved.tenant_id == tenant_id, moved.invoice_id == invoice_id, moved.kind == TAKEN_BACK, moved.unit.is_not(None)
+    )  # fmt: skip
+    return bool(session.scalar(query))
+
+
 def _wallets_of(session: Session, changed: Mapping[Key, tuple[Parts, Parts]]) -> dict[Key, set[str]]:
     """The wallets that are concerned, each with its invoices."""
     grants = {(key[0], grant) for key, sides in changed.items() for parts in sides for grant in parts}

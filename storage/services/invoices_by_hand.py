@@ -20,7 +20,7 @@ from storage.repositories.invoice_content import content_hash
 from storage.repositories.invoice_states import InvoiceStates, as_dict, lines_of
 from storage.repositories.invoices import next_number
 from storage.repositories.taxes import write_taxes
-from storage.repositories.wallet_billing import pay, taken_by
+from storage.repositories.wallet_billing import gave_units_back, pay, taken_by
 from storage.services.known_customers import known_customer
 from storage.services.sent import new_id
 from storage.tables.customers import CustomerRow
@@ -40,6 +40,18 @@ class InterimIsNotReissued(Conflict):
     def __init__(self, number: str) -> None:
         super().__init__(
             f"invoice {number} is an interim invoice; void it, and what has accrued is billed by the next one or the closing bill"
+        )
+
+
+class UnitsAreBack(Conflict):
+    """The lines of a void invoice presume bonus units that are in the wallet again."""
+
+    code = "UNITS_ARE_BACK"
+
+    def __init__(self, number: str, month: str) -> None:
+        super().__init__(
+            f"invoice {number} was voided, and the bonus units its lines did not charge for are in the wallet again; bill {month} again "
+            "instead of making the invoice anew"
         )
 
 
@@ -98,7 +110,7 @@ class InvoicesByHand:
     def reissue(self, reference: str, reason: str) -> InvoiceRow:
         """Void an invoice and make a draft of the same lines under a new number, which says what it replaces. One that is void
         already is replaced once. What a wallet paid it pays again, unless it got that back before: then all is to be paid. Raises
-        InvoiceNotFound, InvoiceStateConflict, InvoiceHasMoney, InterimIsNotReissued, InterimNotDeducted."""
+        InvoiceNotFound, InvoiceStateConflict, InvoiceHasMoney, InterimIsNotReissued, InterimNotDeducted, UnitsAreBack."""
         old = self._states.locked(reference)
         query = select(InvoiceRow).where(InvoiceRow.tenant_id == old.tenant_id, InvoiceRow.replaces == old.id)
         made = self._tx.session.scalars(query).one_or_none()
@@ -109,6 +121,8 @@ class InvoicesByHand:
         by_wallet = taken_by(self._tx.session, [(old.tenant_id, old.id)]).get((old.tenant_id, old.id), {})
         if old.status != VOID or old.withdrawn:
             self._states.void(old.id, reason)
+        elif gave_units_back(self._tx.session, old.tenant_id, old.id):
+            raise UnitsAreBack(old.number, old.month)
         issuer = self._tx.session.get_one(BillingEntityRow, (self._tx.tenant_id, old.billing_entity))
         copied = {name: getattr(old, name) for name in _COPIED if name != "billing_entity"}
         if not by_wallet:

@@ -16,7 +16,7 @@ from storage.repositories.invoice_states import InvoiceStates
 from storage.repositories.invoices import settle
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import PaymentsDiffer, WalletMoved, frozen_balances
-from storage.services.invoices_by_hand import InvoicesByHand
+from storage.services.invoices_by_hand import InvoicesByHand, UnitsAreBack
 from storage.services.wallet_grants import Grants
 from storage.services.wallets import Wallets
 from storage.tables.invoices import InvoiceRow
@@ -255,3 +255,24 @@ def test_what_a_wallet_got_back_of_a_void_invoice_it_does_not_pay_again(engine: 
         InvoiceStates(session, "acme").void("inv_ann", "by mistake")
     again = reissued(engine)
     assert (again.wallet_amount, again.amount_due) == (0, 12)
+
+
+def test_units_an_invoice_drew_stay_drawn_when_it_is_made_anew(
+    engine: Engine, wallet: str, bonus: str
+) -> None:
+    bill_units(engine, **{bonus: "60"})
+    finalized(engine)
+    reissued(engine)
+    assert calls_left(engine, wallet)["remaining"] == 40
+
+
+def test_an_invoice_whose_units_are_back_in_the_wallet_is_not_made_anew(
+    engine: Engine, wallet: str, bonus: str
+) -> None:
+    bill_units(engine, **{bonus: "60"})
+    finalized(engine)
+    with session_scope(engine) as session:
+        InvoiceStates(session, "acme").void("inv_ann", "by mistake")
+    with pytest.raises(UnitsAreBack, match=f"bill {MONTH} again"):
+        reissued(engine)
+    assert calls_left(engine, wallet)["remaining"] == 100
