@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from redis.exceptions import RedisError
 from starlette.requests import ClientDisconnect
 
@@ -75,7 +76,8 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.add_exception_handler(TransientFailure, _unavailable)
     app.add_exception_handler(ClientDisconnect, _gone)
     envelope.install(app)
-    app.add_middleware(Measured, meters=service.meters, tracer=service.traces)
+    paths = [route.path for route in app.routes if isinstance(route, APIRoute) and "{" not in route.path]
+    app.add_middleware(Measured, meters=service.meters, tracer=service.traces, paths=paths)
     return app
 
 
