@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -126,10 +126,18 @@ class Tracer(Protocol):
 
 
 class Measured:
-    """Counts and times every request. The envelope, further in, leaves the status in the scope's state. tracer: follows some."""
+    """Counts and times every request. The envelope, further in, leaves the status in the scope's state. tracer: follows some.
+    paths: those without parameters, which are routes by themselves, however they are found."""
 
-    def __init__(self, app: App, meters: Meters, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        meters: Meters,
+        tracer: Tracer | None = None,
+        paths: Collection[str] = (),
+    ) -> None:
         self.app = app
+        self.paths = frozenset(paths)
         self.meters = meters
         self.tracer = tracer
 
@@ -149,7 +157,9 @@ class Measured:
             meters.in_progress -= 1
             seconds = now() - began
             status = (scope.get("state") or _NOTHING).get("status", _GONE)
-            route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
+            route = scope["path"]
+            if route not in self.paths:
+                route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
             method = scope["method"] if route is not UNKNOWN_ROUTE else UNKNOWN_ROUTE
             trace_id = None
             if begun is not None and self.tracer is not None:

@@ -46,6 +46,21 @@ _OF_THE_EDGE = {
         429,
         "More requests than the key may make; go on after the number of seconds in Retry-After.",
     ),
+    "TOO_MANY_STREAMS": (429, "So many live streams are open on this edge, or of this tenant; close one."),
+    "LAKE_UNAVAILABLE": (
+        503,
+        "Where the event is cannot be told now: the lake does not answer, and it may be there.",
+    ),
+    "LOG_NOT_WRITABLE": (
+        503,
+        "Redis answers but takes no writes: it is full, a replica, or cannot write to its disk.",
+    ),
+    "DRAINING": (503, "This edge was told to end; ask another one."),
+    "MAC_MISMATCH": (
+        422,
+        "The event is not in the log as a door wrote it, or its key is not known; it is quarantined.",
+    ),
+    "MAC_MISSING": (422, "The event carries no MAC, and none may pass without; it is quarantined."),
     "TENANT_NOT_FOUND": (404, "X-Tenant-Id names no tenant."),
     "CONFLICT": (409, "What is asked for is well-formed, but not possible as things stand."),
     "UNAUTHORIZED": (

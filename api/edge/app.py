@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from api import envelope, logs
 from api.edge import direct, document
@@ -70,7 +71,8 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     direct.install(app)
     document.install(app)
     envelope.install(app)
-    app.add_middleware(Measured, meters=service.meters, tracer=service.traces)
+    paths = [route.path for route in app.routes if isinstance(route, APIRoute) and "{" not in route.path]
+    app.add_middleware(Measured, meters=service.meters, tracer=service.traces, paths=paths)
     return app
 
 

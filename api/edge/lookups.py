@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -25,12 +26,14 @@ from domain import limits
 from domain.access import METER, KeyRecord
 from domain.errors import TransientFailure
 from domain.instant import iso, to_micros_since_epoch
+from domain.quantity import plain
 from domain.usage import LONGEST_TEXT
 from storage.log_lookup import InLog, Waiting, look_up
 from storage.secret_files import reader_token
 
 COUNTED, ON_ITS_WAY, QUARANTINED = "COUNTED", "ON_ITS_WAY", "QUARANTINED"
 _AT_ONCE = 4
+_ENOUGH_SECONDS = 0.7
 _READ, _NOT_READ = "READ", "NOT_READ"
 _HIDDEN = ("acts",)
 _ON_ITS_WAY = "The event is accepted and in the log, on disk; it is in the lake within about a minute."
@@ -46,7 +49,7 @@ class NotReadable(TransientFailure):
 class Reader:
     """The process that can read the lake, on loopback. Without an address, or where it does not answer, nothing is known of it."""
 
-    def __init__(self, url: str, home: str, *, seconds: float = 2.0) -> None:
+    def __init__(self, url: str, home: str, *, seconds: float = 5.0) -> None:
         self._address = urlsplit(url)
         self._home = home
         self._seconds = seconds
@@ -106,9 +109,15 @@ def add_lookup_routes(app: FastAPI, service: EdgeService) -> None:
 
 
 async def _where(service: EdgeService, reader: Reader, caller: KeyRecord, key: str) -> dict[str, Any]:
-    in_log, told = await asyncio.gather(
-        _in_log(service, caller.tenant_id, key), reader.story(caller.tenant_id, key)
-    )
+    asked = asyncio.ensure_future(reader.story(caller.tenant_id, key))
+    try:
+        in_log = await _in_log(service, caller.tenant_id, key)
+        # What the log has is not in the lake yet, or for a moment: no need to wait for one that is slow.
+        is_known = in_log is not None and bool(in_log.waiting)
+        await asyncio.wait([asked], timeout=_ENOUGH_SECONDS if is_known else None)
+        told = asked.result() if asked.done() else None
+    finally:
+        asked.cancel()
     if in_log is None and told is None:
         raise NotReadable("Neither the log nor the lake can be read at the moment; try again.")
     body = _joined(key, in_log or InLog(False, (), False), told)
@@ -118,7 +127,7 @@ async def _where(service: EdgeService, reader: Reader, caller: KeyRecord, key: s
                 "The door does not know this key, and the lake cannot be read at the moment; try again."
             )
         raise _not_found(key)
-    return body if caller.customer_id is None else _own(body, caller.customer_id, key)
+    return body if caller.customer_id is None else _own(body, caller, key)
 
 
 async def _in_log(service: EdgeService, tenant_id: str, key: str) -> InLog | None:
@@ -131,7 +140,7 @@ async def _in_log(service: EdgeService, tenant_id: str, key: str) -> InLog | Non
 def _joined(key: str, in_log: InLog, told: dict[str, Any] | None) -> dict[str, Any] | None:
     """One answer of what both say; None: neither knows the key. What is in both was drained a moment ago: the lake's counts."""
     body = dict(told or {"key": key, "state": ON_ITS_WAY, "received": [], "acts": [], "billed": []})
-    lake = [row | {"where": "LAKE"} for row in body["received"]]
+    lake = [row | {"where": "LAKE", "quantity": _neat(row["quantity"])} for row in body["received"]]
     known = {(to_micros_since_epoch(row["receivedAt"]), row["outcome"]) for row in lake}
     fresh = [_shown(each) for each in in_log.waiting if (each.received_at, each.outcome) not in known]
     if not (lake or fresh or in_log.seen):
@@ -164,9 +173,15 @@ def _shown(found: Waiting) -> dict[str, Any]:
     }
 
 
-def _own(body: dict[str, Any], customer_id: str, key: str) -> dict[str, Any]:
-    """What a customer's own key may see: its own events, and not who in the tenant's house did what about them."""
-    rows = [row for row in body["received"] if row["customerId"] == customer_id]
+def _neat(quantity: str | None) -> str | None:
+    return None if quantity is None else plain(Decimal(quantity))
+
+
+def _own(body: dict[str, Any], caller: KeyRecord, key: str) -> dict[str, Any]:
+    """What a customer's own key may see: its customer's events and what came with itself, and not who in the tenant's house did
+    what about them."""
+    own = (caller.customer_id, caller.key_id)
+    rows = [row for row in body["received"] if row["customerId"] == own[0] or row["keyId"] == own[1]]
     if not rows:
         raise _not_found(key)
     return {name: value for name, value in body.items() if name not in _HIDDEN} | {"received": rows}

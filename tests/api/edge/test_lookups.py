@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -77,7 +78,22 @@ async def test_a_customers_key_finds_its_own_events_only(edge: httpx.AsyncClient
     mine = await edge.get("/v1/events/mine", headers=own)
     assert (mine.status_code, "acts" in mine.json()) == (200, False)
     assert (await edge.get("/v1/events/other", headers=own)).json()["code"] == "EVENT_NOT_FOUND"
+    await edge.post("/v1/ingest", json=event("not mine", customerId="idle"), headers=own)
+    refused = (await edge.get("/v1/events/not mine", headers=own)).json()
+    assert refused["received"][0]["outcome"] == "CUSTOMER_MISMATCH", "what came with the key itself is told"
     assert (await edge.get("/v1/events/mine", headers={"Authorization": ""})).status_code == 401
+
+
+async def test_a_reader_that_hangs_delays_nobody_who_asks_for_what_the_log_has(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        async with serving(redis_url, reader_url=address, home=str(tmp_path)) as edge:
+            await edge.post("/v1/ingest", json=event("k1"))
+            began = time.monotonic()
+            assert (await edge.get("/v1/events/k1")).json()["lake"] == "NOT_READ"
+            assert time.monotonic() - began < 1.5
 
 
 async def test_a_reader_that_is_gone_delays_nobody(redis: Redis, redis_url: str, tmp_path: Path) -> None:
