@@ -7,10 +7,6 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
-
 from api.edge.known import Known, TenantView
 from api.edge.settings import EdgeSettings
 from api.edge.snapshot import Snapshot
@@ -19,9 +15,9 @@ from api.edge.tokens import Tokens
 from domain.access import KeyRecord, SubscriptionRights
 from domain.limits import Limit, read_limit
 from storage import event_log
+from storage.connections import close_async, connect_async
 
 _DURABILITY_SECONDS = 10.0
-_CONNECTIONS = 64
 
 
 def _subscriptions(key: KeyRecord, view: TenantView) -> tuple[SubscriptionRights, ...]:
@@ -60,16 +56,7 @@ class EdgeService:
 
     def __init__(self, settings: EdgeSettings) -> None:
         self.settings = settings
-        pool = BlockingConnectionPool.from_url(
-            settings.redis_url,
-            max_connections=_CONNECTIONS,
-            timeout=2,
-            socket_connect_timeout=1,
-            socket_timeout=5,
-            # Sending a request to the log twice doubles nothing, so one quick retry hides a dropped connection.
-            retry=Retry(ConstantBackoff(0.05), 1),
-        )
-        self.redis = Redis.from_pool(pool)
+        self.redis = connect_async(settings.redis_url)
         self.known = Known(self.redis, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
@@ -136,5 +123,4 @@ class EdgeService:
     async def close(self) -> None:
         if self.spooling is not None:
             await self.spooling.close()
-        await self.redis.aclose()
-        await self.redis.connection_pool.disconnect()
+        await close_async(self.redis)
