@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from expectations.data_docs import DataDocs
 from storage.bill_claims import BillClaim
+from storage.connections import connect
 from storage.database import engine_of
 from storage.lake import Lake, Scope
 
@@ -61,7 +62,7 @@ class RedisFactory(ConfigurableResourceFactory[Redis]):
     url: str
 
     def create_resource(self, context: dg.InitResourceContext) -> Redis:
-        return Redis.from_url(self.url)
+        return connect(self.url)
 
 
 class ScopeFactory(ConfigurableResourceFactory[Scope]):

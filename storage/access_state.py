@@ -25,7 +25,7 @@ from redis.exceptions import NoScriptError
 from domain.access import MarginLevel
 from domain.limits import Counted, Limit, write_limit
 from storage.hot_state import version_key
-from storage.redis_line import Line
+from storage.redis_line import Line, Pooled
 
 _FOLDER = Path(__file__).parent / "scripts"
 _encode = msgspec.msgpack.Encoder().encode
@@ -43,7 +43,7 @@ class Script:
         self._text = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, redis: AsyncRedis | Line, key: str, *arguments: Any) -> Any:
+    async def run(self, redis: AsyncRedis | Line | Pooled, key: str, *arguments: Any) -> Any:
         """One round trip, two when Redis was restarted."""
         try:
             return await redis.evalsha(self._sha, 1, key, *arguments)
@@ -112,7 +112,7 @@ def reservation_key(tenant_id: str, reservation_id: str) -> str:
 
 
 async def ask(
-    redis: AsyncRedis | Line,
+    redis: AsyncRedis | Line | Pooled,
     tenant_id: str,
     limits: Sequence[tuple[str, Limit]],
     asked: Sequence[tuple[str, Sequence[str]]],

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,8 +26,9 @@ from domain.errors import TransientFailure
 from domain.limits import Counted, Limit
 from domain.quantity import plain
 from domain.usage import UsageEvent
+from storage.connections import is_cluster, settings_of, settings_of_async
 from storage.event_macs import EventKey, Origin
-from storage.redis_line import Line
+from storage.redis_line import Line, Pooled
 
 ACCEPTED, DUPLICATE, CONFLICT, REJECTED = "A", "D", "C", "X"
 REMEMBER_SECONDS = 3 * 86_400
@@ -158,13 +159,19 @@ def append(
 
 
 async def append_async(
-    redis: AsyncRedis | Line, request: Request, *, remember: int = REMEMBER_SECONDS, wait: bool = False
+    redis: AsyncRedis | Line | Pooled,
+    request: Request,
+    *,
+    remember: int = REMEMBER_SECONDS,
+    wait: bool = False,
 ) -> Receipt:
     """`append` for the event loop. wait: needs a client with pipelines."""
     return await _append_async(redis, _arguments(request, remember), wait=wait)
 
 
-async def _append_async(redis: AsyncRedis | Line, arguments: tuple[Any, ...], *, wait: bool) -> Receipt:
+async def _append_async(
+    redis: AsyncRedis | Line | Pooled, arguments: tuple[Any, ...], *, wait: bool
+) -> Receipt:
     if wait and isinstance(redis, AsyncRedis):
         pipeline = redis.pipeline(transaction=False)
         _plan_wait(pipeline, arguments)
@@ -260,25 +267,30 @@ def assert_durable(redis: Redis) -> bool:
     """Raise LogNotDurable unless a reply can mean "on disk". Returns whether each append must wait for the sync
     itself, because Redis does not let us read how it is set up."""
     try:
-        return _judge(redis.config_get("append*"))
+        return _judge(settings_of(redis, "append*"))
     except NoPermissionError:
-        return True
+        return _must_wait(redis)
     except ResponseError as error:
-        return _forbidden(error)
+        return _forbidden(error) and _must_wait(redis)
 
 
 async def assert_durable_async(redis: AsyncRedis) -> bool:
     """`assert_durable` for the event loop."""
     try:
-        return _judge(await redis.config_get("append*"))
+        return _judge(await settings_of_async(redis, "append*"))
     except NoPermissionError:
-        return True
+        return _must_wait(redis)
     except ResponseError as error:
-        return _forbidden(error)
+        return _forbidden(error) and _must_wait(redis)
 
 
-def _judge(config: dict[Any, Any]) -> bool:
-    found = {_text(name): _text(value) for name, value in config.items()}
+def _judge(servers: Iterable[dict[Any, Any]]) -> bool:
+    for server in servers:
+        _judge_one({_text(name): _text(value) for name, value in server.items()})
+    return False
+
+
+def _judge_one(found: dict[str, str]) -> None:
     if found.get("appendonly") != "yes":
         raise LogNotDurable("Redis has appendonly = no: events would be lost with it. Set appendonly yes.")
     if found.get("appendfsync") != "always":
@@ -286,7 +298,14 @@ def _judge(config: dict[Any, Any]) -> bool:
             f"Redis has appendfsync = {found.get('appendfsync')}: the last second of acknowledged events could be "
             "lost. Set appendfsync always."
         )
-    return False
+
+
+def _must_wait(redis: Redis | AsyncRedis) -> bool:
+    if is_cluster(redis):
+        raise LogNotDurable(
+            "The cluster hides its settings, and in a cluster an append cannot wait for the disk. Allow CONFIG GET, or use one server."
+        )
+    return True
 
 
 def _forbidden(error: ResponseError) -> bool:

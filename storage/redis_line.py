@@ -15,13 +15,40 @@ from contextlib import suppress
 from typing import Any, cast
 
 import hiredis
+from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from storage.connections import is_cluster
+
 _PAUSE = 0.05
 _LOOKED_AT = 0.5
+
+
+class Pooled:
+    """`Line`'s ways over a client with connections of its own, as a cluster needs it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def evalsha(self, sha: str, keys: int, *arguments: Any) -> Any:
+        return await self._redis.evalsha(sha, keys, *arguments)
+
+    async def eval(self, script: str, keys: int, *arguments: Any) -> Any:
+        return await self._redis.eval(script, keys, *arguments)
+
+    async def call(self, *command: Any) -> Any:
+        return await self._redis.execute_command(*command)
+
+    async def close(self) -> None:
+        """The client is closed by whom it belongs to."""
+
+
+def line_to(url: str, redis: Redis) -> Line | Pooled:
+    """A connection for many requests at once; to a cluster, `redis`, which is its client."""
+    return Pooled(redis) if is_cluster(redis) else Line(url)
 
 
 class Line:

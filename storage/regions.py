@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from redis import Redis
 from redis.exceptions import RedisError
 
+from storage.connections import connect
+
 log = logging.getLogger(__name__)
 _PAUSE = 5.0
 
@@ -21,8 +23,8 @@ _PAUSE = 5.0
 class Region:
     """Another region's Redis. While it is away, nobody waits for it again and again."""
 
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
+    def __init__(self, url: str) -> None:
+        self.redis = connect(url, socket_timeout=10, socket_connect_timeout=2)
         self._away_until = 0.0
 
     def does(self, work: Callable[[Redis], object]) -> bool:
@@ -42,4 +44,4 @@ def other_regions(env: Mapping[str, str] | None = None) -> list[Region]:
     """All but this one; connected when first used."""
     found = os.environ if env is None else env
     urls = found.get("AFORO_REGION_REDIS_URLS", "").split()
-    return [Region(Redis.from_url(url, socket_timeout=10, socket_connect_timeout=2)) for url in urls]
+    return [Region(url) for url in urls]

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from domain.errors import TransientFailure
 from storage import hot_state
+from storage.connections import connect
 from storage.database import make_engine, session_scope
 from storage.edge_acts import record_edge_acts
 from storage.limits_publishing import publish_killed, publish_limits, publish_margins
@@ -70,16 +71,16 @@ class RightsFlow:
     def _run(self, kinds: Sequence[str]) -> None:
         engine = make_engine(self._url, pool_size=2)
         others = other_regions()
-        with Redis.from_url(self._redis_url, socket_timeout=10, socket_connect_timeout=2) as redis:
-            while not self._stop.is_set():
-                try:
+        while not self._stop.is_set():
+            try:
+                with connect(self._redis_url, socket_timeout=10, socket_connect_timeout=2) as redis:
                     self._listen(engine, redis, kinds, others)
-                except (psycopg.Error, RedisError, TransientFailure, OSError) as error:
-                    log.warning("rights are not published at the moment: %s", error)
-                    self._stop.wait(self._poll)
-                except Exception:
-                    log.exception("rights are not published at the moment")
-                    self._stop.wait(self._poll)
+            except (psycopg.Error, RedisError, TransientFailure, OSError) as error:
+                log.warning("rights are not published at the moment: %s", error)
+                self._stop.wait(self._poll)
+            except Exception:
+                log.exception("rights are not published at the moment")
+                self._stop.wait(self._poll)
         engine.dispose()
 
     def _listen(self, engine: Engine, redis: Redis, kinds: Sequence[str], others: Sequence[Region]) -> None:

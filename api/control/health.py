@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
-from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
+
+from storage.connections import connect
 
 
 def health_routes(engine: Engine, redis_url: str | None) -> APIRouter:
@@ -37,7 +38,7 @@ def _database(engine: Engine) -> str:
 
 def _redis(url: str) -> str:
     try:
-        with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as redis:
+        with connect(url, socket_timeout=2, socket_connect_timeout=2) as redis:
             redis.ping()
     except (RedisError, OSError):
         return "DOWN"

@@ -20,7 +20,7 @@ from domain.access import CustomerRights, KeyRecord, UnitRecord
 from domain.errors import TransientFailure
 from domain.limits import Limit, NotALimit, read_limit
 from storage import access_state, hot_state
-from storage.redis_line import Line
+from storage.redis_line import Line, Pooled
 
 _MOST_KEYS = 50_000
 _MOST_CUSTOMERS = 50_000
@@ -47,7 +47,7 @@ class TenantView:
 class Known:
     """Hot state as this process knows it."""
 
-    def __init__(self, redis: Redis, line: Line, *, fresh_for: float = 0.5) -> None:
+    def __init__(self, redis: Redis, line: Line | Pooled, *, fresh_for: float = 0.5) -> None:
         self._redis = redis
         self._line = line
         self._fresh_for = fresh_for
@@ -61,7 +61,7 @@ class Known:
         now = time.monotonic()
         if cached is not None and now < cached[0]:
             return cached[1]
-        found = await self._line.call(b"GET", hot_state.key_key(sha))
+        found = await self._line.call("GET", hot_state.key_key(sha))
         if found is None:
             await self._fail_if_lost()
             self._keys.pop(sha, None)
@@ -79,7 +79,7 @@ class Known:
         if view is not None and now < view.checked_at + self._fresh_for:
             return view
         # The version is read first: a publish in between makes the units newer than it says, never older.
-        found = await self._line.call(b"GET", hot_state.version_key(tenant_id))
+        found = await self._line.call("GET", hot_state.version_key(tenant_id))
         if found is None:
             raise HotStateMissing(
                 f"The rights of tenant {tenant_id} are not published at the moment; try again."

@@ -8,10 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
-
 from api.edge.known import Known, TenantView
 from api.edge.live import Live
 from api.edge.settings import EdgeSettings
@@ -23,11 +19,11 @@ from api.meters import Meters, now
 from domain.access import KeyRecord, SubscriptionRights
 from domain.limits import Limit, read_limit
 from storage import event_log
+from storage.connections import close_async, connect_async
 from storage.event_macs import EventKey, event_keys
-from storage.redis_line import Line
+from storage.redis_line import line_to
 
 _DURABILITY_SECONDS = 10.0
-_CONNECTIONS = 64
 
 
 def _subscriptions(key: KeyRecord, view: TenantView) -> tuple[SubscriptionRights, ...]:
@@ -66,18 +62,9 @@ class EdgeService:
 
     def __init__(self, settings: EdgeSettings) -> None:
         self.settings = settings
-        pool = BlockingConnectionPool.from_url(
-            settings.redis_url,
-            max_connections=_CONNECTIONS,
-            timeout=2,
-            socket_connect_timeout=1,
-            socket_timeout=5,
-            # Sending a request to the log twice doubles nothing, so one quick retry hides a dropped connection.
-            retry=Retry(ConstantBackoff(0.05), 1),
-        )
-        self.redis = Redis.from_pool(pool)
+        self.redis = connect_async(settings.redis_url)
         # Asking must not stand behind the bytes of a large batch.
-        self.asks, self.appends = Line(settings.redis_url), Line(settings.redis_url)
+        self.asks, self.appends = (line_to(settings.redis_url, self.redis) for _ in range(2))
         self.known = Known(self.redis, self.asks, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
@@ -170,5 +157,4 @@ class EdgeService:
             await close()
         await self.asks.close()
         await self.appends.close()
-        await self.redis.aclose()
-        await self.redis.connection_pool.disconnect()
+        await close_async(self.redis)

@@ -215,6 +215,8 @@ class Spooling:
             while each.waiting:
                 async with self._disk:
                     records, place = each.read(_PAGE_BYTES)
+                if not records:
+                    raise SpoolUnreadable(each)
                 await self._append(records)
                 self.is_cut_off = False
                 async with self._disk:
@@ -248,6 +250,15 @@ class Spooling:
                     self._adopted.append(each)
                 else:
                     each.close()
+
+
+class SpoolUnreadable(TransientFailure):
+    """Files that were written cannot be read back; they stay, for somebody to look at the disk."""
+
+    code = "SPOOL_UNREADABLE"
+
+    def __init__(self, one: Spool) -> None:
+        super().__init__(f"{one.waiting} requests in {one.folder} cannot be read back; look at the disk.")
 
 
 class CutOff(TransientFailure):

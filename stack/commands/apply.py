@@ -122,14 +122,14 @@ def odd_prices(asked: Catalog) -> tuple[tuple[str, Warning], ...]:
 
 def publish_rights(database_url: str, redis_url: str, tenant_id: str) -> int:
     """Tell the edge what the tenant's customers may do as of now; the version published. Raises RightsNotPublished."""
-    from redis import Redis
     from redis.exceptions import RedisError
 
+    from storage.connections import connect
     from storage.database import engine_of
     from storage.rights_publishing import publish_tenant
 
     try:
-        with Redis.from_url(redis_url) as redis:
+        with connect(redis_url) as redis:
             return publish_tenant(engine_of(database_url), redis, tenant_id, as_of=datetime.now(UTC))
     except RedisError as error:
         raise RightsNotPublished(

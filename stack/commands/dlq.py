@@ -78,14 +78,13 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Send dead letters through the door again after a fix. Repeating it counts nothing twice."""
-    from redis import Redis
-
     from stack.settings import connected
+    from storage.connections import connect
     from storage.dead_letters import send_again
     from storage.lake import Lake
 
     addresses = connected()
-    with Redis.from_url(addresses.redis_url) as redis:
+    with connect(addresses.redis_url) as redis:
         done = send_again(redis, Lake(addresses.lake_url), tenant, code or ("UNKNOWN_METRIC",))
     if as_json:
         emit(asdict(done))

@@ -36,15 +36,14 @@ def register(app: typer.Typer) -> None:
 
 def show(key: Key, tenant: Tenant, as_json: Json = False) -> None:
     """Show where an event is and why: all that arrived under its key with both payloads of a conflict, acts upon it, its invoice lines."""
-    from redis import Redis
-
     from stack.settings import connected
+    from storage.connections import connect
     from storage.database import session_scope
     from storage.events_found import whole_story
     from storage.lake import Lake
 
     addresses = connected()
-    with Redis.from_url(addresses.redis_url) as redis, session_scope(addresses.database_url) as session:
+    with connect(addresses.redis_url) as redis, session_scope(addresses.database_url) as session:
         told = whole_story(session, Lake(addresses.lake_url), redis, tenant, key)
     if as_json:
         emit(told)
@@ -86,17 +85,16 @@ def amend(
 
 
 def _act(tenant: str, work: Any, as_json: bool) -> None:
-    from redis import Redis
-
     from domain.event_correction import VOID
     from stack.settings import connected
+    from storage.connections import connect
     from storage.events_found import shown_act
     from storage.lake import Lake
     from storage.services.event_corrections import EventCorrections, send_waiting
     from storage.tenancy import tenant_tx
 
     addresses = connected()
-    with Redis.from_url(addresses.redis_url) as redis:
+    with connect(addresses.redis_url) as redis:
         with tenant_tx(addresses.database_url, tenant) as tx:
             corrections: EventCorrections = EventCorrections(tx, Lake(addresses.lake_url), redis)
             row: EventActRow = work(corrections)

@@ -93,13 +93,12 @@ def ingest_file(
     progress: given the open file, returns what to call after each chunk. Raises BadMapping, UnknownTenant,
     UnreadableFile, LogNotDurable and Redis' errors.
     """
-    from redis import Redis
-
     from stack.file_ingest import FileIngest, csv_header, read_lines
+    from storage.connections import connect
 
     columns.check(csv_header(file) if form == "csv" else None)
     source = f"file:{file.name}"
-    with Redis.from_url(redis_url) as redis, file.open("rb") as stream:
+    with connect(redis_url) as redis, file.open("rb") as stream:
         work = FileIngest(redis, tenant_id, columns, source=source, backfill=backfill)
         if backfill and audit is not None:
             audit("USAGE_BACKFILLED", {"file": file.name, "reason": backfill, "bytes": file.stat().st_size})
@@ -139,11 +138,10 @@ def _form(file: Path, given: str | None) -> str:
 
 
 def _only_tenant(redis_url: str) -> str:
-    from redis import Redis
-
+    from storage.connections import connect
     from storage.hot_state import published_tenants
 
-    with Redis.from_url(redis_url) as redis:
+    with connect(redis_url) as redis:
         known = published_tenants(redis)
     if len(known) != 1:
         names = ", ".join(known) or "none yet; load one with `aforo apply`"

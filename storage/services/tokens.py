@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jwt
-from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -25,6 +24,7 @@ from domain.errors import PermanentFailure, TransientFailure
 from domain.subscription_states import GRANTING
 from domain.token import ALGORITHM, LIFE_SECONDS, SKEW_SECONDS, claims_of
 from storage import hot_state
+from storage.connections import connect
 from storage.database import session_scope
 from storage.regions import other_regions
 from storage.repositories.keys import ApiKeys, key_by_secret, record_of
@@ -66,9 +66,7 @@ class Tokens:
         self._database = database
         self._home = home
         self._issuer = issuer
-        self._redis = (
-            Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2) if redis_url else None
-        )
+        self._redis = connect(redis_url, socket_timeout=2, socket_connect_timeout=2) if redis_url else None
         self._others = other_regions()
 
     def issue(self, asked: TokenRequest) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tests.journeys import fuzz
 from tests.journeys.chaos import Site
 
 SEED = int(os.environ.get("AFORO_CHAOS_SEED", "20261121"))
-SECONDS = float(os.environ.get("AFORO_FUZZ_SECONDS", "15"))
+SECONDS = float(os.environ.get("AFORO_FUZZ_SECONDS", "10"))
 GROWTH = 120 * 1024 * 1024
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + SECONDS)]
 

@@ -14,6 +14,7 @@ from api.control.answers import camel
 from api.control.bodies import Body
 from api.control.calls import Area, Call, Door, managed_router
 from domain.errors import TransientFailure
+from storage.connections import connect
 from storage.event_log import LogNotDurable
 from storage.events_found import shown_act, whole_story
 from storage.lake import Lake
@@ -101,7 +102,7 @@ def _redis(door: Door) -> Iterator[Redis]:
     if door.redis_url is None:
         raise HotStateUnavailable("no Redis is set up for this door (AFORO_REDIS_URL)")
     try:
-        with Redis.from_url(door.redis_url, socket_timeout=5, socket_connect_timeout=2) as redis:
+        with connect(door.redis_url, socket_timeout=5, socket_connect_timeout=2) as redis:
             yield redis
     except RedisError as error:
         raise HotStateUnavailable(f"hot state does not answer ({error}); try again") from error

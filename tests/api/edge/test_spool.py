@@ -14,6 +14,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from api.edge.settings import EdgeSettings
 from stack.embedded import Valkey, free_port
 from storage import event_log, hot_state
 from storage.drain import drain
@@ -160,6 +161,14 @@ async def test_a_log_without_memory_is_not_asked_to_take_more(
         finally:
             redis.config_set("maxmemory", "0")
         await until(lambda: event_log.pending(redis, "t1") == 1)
+
+
+def test_the_spool_is_off_unless_it_is_asked_for() -> None:
+    assert EdgeSettings.from_env({}).spool is False
+    asked = EdgeSettings.from_env({"AFORO_EDGE_SPOOL": "on", "AFORO_EDGE_SPOOL_BYTES": "5000"})
+    assert (asked.spool, asked.spool_bytes) == (True, 5000)
+    with pytest.raises(ValueError, match="AFORO_EDGE_SPOOL: 'yes' is neither on nor off"):
+        EdgeSettings.from_env({"AFORO_EDGE_SPOOL": "yes"})
 
 
 async def test_a_redis_that_hangs_costs_one_wait_and_then_none(server: Valkey, tmp_path: Path) -> None:
