@@ -31,7 +31,7 @@ class Pooled:
     """`Line`'s ways over a client with connections of its own, as a cluster needs it."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._redis: Any = redis
 
     async def evalsha(self, sha: str, keys: int, *arguments: Any) -> Any:
         return await self._redis.evalsha(sha, keys, *arguments)
