@@ -16,6 +16,7 @@ from api.edge.spooling import Spooling
 from api.problems import Problem
 from domain.errors import TransientFailure
 from storage import hot_state
+from storage.connections import is_cluster
 
 UP, DOWN, EMPTY = "UP", "DOWN", "EMPTY"
 _PROBE = "readiness-probe"
@@ -50,6 +51,9 @@ class Readiness:
             "log": self._log,
             "rights": self._rights,
         }
+        if is_cluster(self._service.redis):
+            # Each node has its tenants: as long as one answers, there is work. Requests of the others' are answered with 503.
+            asked = {"redis": self._any_node}
         return {name: await self._wrong(ask) for name, ask in asked.items()}
 
     async def _wrong(self, ask: Callable[[], Awaitable[None]]) -> BaseException | None:
@@ -59,6 +63,9 @@ class Readiness:
         except (RedisError, OSError, TransientFailure) as error:
             return error
         return None
+
+    async def _any_node(self) -> None:
+        await self._service.check_durable(now=True)
 
     async def _ping(self) -> None:
         await self._service.redis.ping()
