@@ -99,14 +99,7 @@ async def take_in(
     known = service.spooling or service.known
     view = await known.tenant(key.tenant_id)
     gates = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt)
-    sent: list[Any] = []
-    events: list[UsageEvent] = []
-    for position, text in enumerate(texts):
-        if position and position % _AT_ONCE == 0:
-            await asyncio.sleep(0)
-        decoded, event = _read(text, gates, received_at, position, complete)
-        sent.append(decoded)
-        events.append(event)
+    sent, events = await _read_all(texts, gates, received_at, complete)
     billed = [e.customer_id for e in events if e.customer_id and e.definition and not e.refusals]
     if key.customer_id:
         billed.append(key.customer_id)
@@ -140,6 +133,24 @@ async def take_in(
         refused=not receipt.verdicts,
         spooled=receipt.spooled,
     )
+
+
+async def _read_all(
+    texts: Sequence[str],
+    gates: Door,
+    received_at: int,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None,
+) -> tuple[list[Any], list[UsageEvent]]:
+    """The events as decoded and as read; other requests get their turn in between."""
+    sent: list[Any] = []
+    events: list[UsageEvent] = []
+    for position, text in enumerate(texts):
+        if position and position % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        decoded, event = _read(text, gates, received_at, position, complete)
+        sent.append(decoded)
+        events.append(event)
+    return sent, events
 
 
 def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
