@@ -45,7 +45,8 @@ def settings(examples: int, phases: tuple[str, ...]) -> SchemathesisConfig:
 def failures(redis_url: str, examples: int, phases: tuple[str, ...], home: Any) -> list[str]:
     app = create_app(EdgeSettings(redis_url=redis_url, home=str(home), access_seconds=5.0, limits={}))
     schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=settings(examples, phases))
-    schema = schema.exclude(path="/v1/stream")  # it never ends; see test_live.py
+    # A stream never ends, and single events are looked up at the management door, which is not there: see test_live.py, test_lookups.py.
+    schema = schema.exclude(path=["/v1/stream", "/v1/events/{key}"])
     found: dict[str, None] = {}
     for event in from_schema(schema).execute():
         if isinstance(event, events.NonFatalError | events.FatalError):
