@@ -109,7 +109,10 @@ class Agreed:
         key = (row["plan"], row["commitment"])
         if key not in known:
             known[key] = self._bills.of(
-                row["subscription_id"], agreed.earlier, _own(contract, row["plan"], agreed)
+                row["customer_id"],
+                row["subscription_id"],
+                agreed.earlier,
+                _own(contract, row["plan"], agreed),
             )
         billed = known[key]
         missing = [start for start in agreed.earlier if start not in billed]

@@ -39,11 +39,16 @@ class EarlierBills:
         self._known: dict[str, list[_Line]] = {}
 
     def of(
-        self, subscription_id: str, periods: Iterable[datetime], own: Own | None = None
+        self,
+        customer_id: str,
+        subscription_id: str,
+        periods: Iterable[datetime],
+        own: Own | None = None,
     ) -> dict[datetime, Spent]:
-        """(charged, drawn) of those of the periods, given by their start, that are billed. own: which lines count, by id and unit."""
+        """(charged, drawn) of those of the customer's subscription's periods, given by their start, that are billed. own: which lines
+        count, by id and unit."""
         if subscription_id not in self._known:
-            self._known[subscription_id] = self._read(subscription_id)
+            self._known[subscription_id] = self._read(customer_id, subscription_id)
         wanted = set(periods)
         found: dict[datetime, Spent] = {}
         for each in self._known[subscription_id]:
@@ -72,7 +77,7 @@ class EarlierBills:
         mine = row.tenant_id == self._tenant_id, row.line_id == line_id
         return found + (self._session.scalar(select(func.sum(row.amount)).where(*mine)) or _ZERO)
 
-    def _read(self, subscription_id: str) -> list[_Line]:
+    def _read(self, customer_id: str, subscription_id: str) -> list[_Line]:
         """What prepayments, draws and overage come to is not spent towards a commitment; a true-up is."""
         line = InvoiceLineRow
         query = (
@@ -81,7 +86,9 @@ class EarlierBills:
             )
             .join(InvoiceRow, (InvoiceRow.tenant_id == line.tenant_id) & (InvoiceRow.id == line.invoice_id))
             .where(
-                line.tenant_id == self._tenant_id,
+                # Lines are found by their invoices, and these by their customer.
+                InvoiceRow.tenant_id == self._tenant_id,
+                InvoiceRow.customer_id == customer_id,
                 line.subscription_id == subscription_id,
                 line.period_start.is_not(None),
                 # What interim invoices billed is in what the period came to as a whole.
@@ -97,9 +104,9 @@ class EarlierBills:
             if start is not None
         ]
         billed = {each.start for each in found}
-        return found + [each for each in self._adjusted(subscription_id) if each.start in billed]
+        return found + [each for each in self._adjusted(customer_id, subscription_id) if each.start in billed]
 
-    def _adjusted(self, subscription_id: str) -> list[_Line]:
+    def _adjusted(self, customer_id: str, subscription_id: str) -> list[_Line]:
         """What was put right since, whether an invoice carries it yet or not: a month billed again comes to the same."""
         row, line = AdjustmentRow, InvoiceLineRow
         model = (
@@ -110,7 +117,11 @@ class EarlierBills:
         )
         query = (
             select(row.period_start, row.line_id, row.unit, *_sums(model, row.amount))
-            .where(row.tenant_id == self._tenant_id, row.subscription_id == subscription_id)
+            .where(
+                row.tenant_id == self._tenant_id,
+                row.customer_id == customer_id,
+                row.subscription_id == subscription_id,
+            )
             .group_by(row.period_start, row.line_id, row.unit)
         )
         return [_Line(start.astimezone(UTC), *rest) for start, *rest in self._session.execute(query).tuples()]
