@@ -40,7 +40,11 @@ class EarlierBills:
         self._known: dict[str, list[_Line]] = {}
 
     def of(
-        self, customer_id: str, subscription_id: str, periods: Iterable[datetime], own: Own | None = None
+        self,
+        customer_id: str,
+        subscription_id: str,
+        periods: Iterable[datetime],
+        own: Own | None = None,
     ) -> dict[datetime, Spent]:
         """(charged, drawn) of those of the customer's subscription's periods, given by their start, that are billed. own: which lines
         count, by id and unit."""
