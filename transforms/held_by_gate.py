@@ -15,11 +15,12 @@ from transforms.frames import AMOUNT, EXACT, RATED_LINES, TABLES, TAXES, TEXT, T
 from transforms.table import WALLET_PAYMENTS
 
 BEFORE_RATE = (
-    "billing_terms", "rollovers", "metered_events", "quota_checks", "usage_aggregates", "allowances",
+    "billing_terms", "bonus_balances", "rollovers", "metered_events", "quota_checks", "usage_aggregates", "allowances",
 )  # fmt: skip
 LEFT_OUT = (*BEFORE_RATE, "wallet_balances", "settlements")
 """Tables whose gate leaves the rows of the customers at fault out. Before Rate, Rate holds them; of wallets, Route does; of
 settlements, the invoices do."""
+_OF_WALLETS = ("wallet_balances", "bonus_balances")
 REMEMBERED = (*LEFT_OUT, "rated_lines")
 """Tables in which rows of those their gate held may be missing: the lake keeps whose."""
 _STAGE_BEFORE = {
@@ -81,7 +82,7 @@ def at_fault(
         found.append(who.with_columns(reason=pl.lit(reason)))
     people = pl.concat(found).group_by(_WHO).agg(pl.col("reason").sort().str.join("; ")).sort(_WHO)
     # Few customers have a wallet: that all of them are at fault says nothing about the others.
-    left = table == "wallet_balances" or without(rows.select(_WHO), people).head(1).collect().height
+    left = table in _OF_WALLETS or without(rows.select(_WHO), people).head(1).collect().height
     return people if left else None
 
 

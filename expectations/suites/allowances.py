@@ -7,6 +7,8 @@ import polars as pl
 from expectations.suite import Cross, Frames, Suite
 from expectations.suites._lines import same_lines
 
+_WHOSE = ("tenant_id", "customer_id", "unit")
+
 
 def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
     billed = related["usage_aggregates"].filter(pl.col("disposition") == "BILLABLE")
@@ -22,15 +24,15 @@ def _crosses(frame: pl.LazyFrame, related: Frames) -> list[Cross]:
 
 def _overdrawn(frame: pl.LazyFrame, balances: pl.LazyFrame) -> pl.LazyFrame:
     drawn = (
-        frame.select("tenant_id", "unit", "bonus_draws")
+        frame.select(*_WHOSE, "bonus_draws")
         .explode("bonus_draws")
         .drop_nulls("bonus_draws")
         .unnest("bonus_draws")
-        .group_by("tenant_id", "unit", "grant_id")
+        .group_by(*_WHOSE, "grant_id")
         .agg(drawn=pl.col("units").sum())
     )
-    known = balances.select("tenant_id", "unit", "grant_id", "available")
-    return drawn.join(known, on=["tenant_id", "unit", "grant_id"], how="left").filter(
+    known = balances.select(*_WHOSE, "grant_id", "available")
+    return drawn.join(known, on=[*_WHOSE, "grant_id"], how="left").filter(
         pl.col("available").is_null() | (pl.col("drawn") > pl.col("available"))
     )
 
