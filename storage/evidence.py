@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def _as_billed(lake: Lake, row: InvoiceRow, lines: list[dict[str, Any]], terms: 
     until = row.raw_until or 0
     later = (pl.col("act").is_not_null(), pl.col("raw_seq") > until)
     acts = lake.scan("validated_events", Scope(None, scope.tenants, scope.customers)).filter(*later)
-    known = pl.col("received_at") <= (row.finalized_at or row.updated_at)
+    known = pl.col("received_at") <= (row.finalized_at or row.updated_at).astimezone(UTC)
     found = acts.select("raw_seq", known=known).collect().sort("known", "raw_seq", descending=True)
     for place in [until, *found["raw_seq"]]:
         again = recompute(lake, terms, scope, Known(raw_until=place))

@@ -12,10 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deltalake import write_deltalake
 
+from domain.instant import micros
 from stack.commands.evidence import gates_of
 from storage.database import session_scope
 from storage.event_macs import Origin, event_keys
-from storage.events_found import micros
 from storage.evidence import EvidenceChanged, archive, find
 from storage.evidence_key import evidence_keys
 from storage.evidence_verify import problems_of, signature_holds

@@ -153,7 +153,10 @@ async def test_what_is_decided_here_holds_at_the_edge(
     use = event(None, customerId="ann", metricName="calls")
     async with publishing(shop, redis_url), serving(redis_url) as edge:
         with Redis.from_url(redis_url) as redis:
-            wait_until(lambda: _keys(redis) == 3, what="the key to be published")
+            wait_until(
+                lambda: _keys(redis) == 3 and redis.exists(hot_state.PUBLISHED),
+                what="the key to be published",
+            )
         for headers in (by_key, by_token):
             assert (await edge.post("/v1/meter", json=use, headers=headers)).status_code == 202
         shop.made(f"{KEYS}/{agent['id']}/revoke")

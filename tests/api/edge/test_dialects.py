@@ -212,7 +212,7 @@ def sessions(line: Line) -> set[str]:
 STATUSES: list[tuple[str, int, bytes]] = [
     ("a good event", 202, raw("POST", "/v1/ingest", spoken())),
     ("two hours late", 202, raw("POST", "/v1/ingest", spoken(occurredAt=NOW_MS - 7_200_000))),
-    ("ten minutes ahead", 422, raw("POST", "/v1/ingest", spoken(occurredAt=NOW_MS + 600_000))),
+    ("a day ahead", 422, raw("POST", "/v1/ingest", spoken(occurredAt=NOW_MS + 86_400_000))),
     ("91 days old", 422, raw("POST", "/v1/ingest", spoken(occurredAt=NOW_MS - 91 * 86_400_000))),
     ("cut off", 400, raw("POST", "/v1/ingest", b'{"customerId":"acme","metr')),
     ("no text", 400, raw("POST", "/v1/ingest", b"\xff\xfe")),
