@@ -43,12 +43,12 @@ def raw_to_invoices(repeats: Repeats = 5, events: int = 1_000_000, customers: in
 
 
 @app.command()
-def growth(repeats: Repeats = 1, sizes: str = "100000,1000000,10000000", customers: int = 1_000) -> None:
-    """The same for growing sizes; 10 million events want 4 GiB of memory and some minutes."""
+def growth(repeats: Repeats = 1, sizes: str = "100000,1000000,10000000") -> None:
+    """The same for growing sizes, a customer for every thousand events; 10 million events want 4 GiB of memory and some minutes."""
     head = report.heading(machine.describe(), machine.busy(), repeats)
     with tempfile.TemporaryDirectory(prefix="aforo-bench-") as folder:
         series = [
-            pipeline.measure(Path(folder), int(size), customers, repeats, out.print)
+            pipeline.measure(Path(folder), int(size), max(100, int(size) // 1_000), repeats, out.print)
             for size in sizes.split(",")
         ]
     _publish("growth", head + report.growth(series))

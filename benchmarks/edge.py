@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import uvloop
@@ -43,7 +44,7 @@ def measure(repeats: int, log: Any, *, seconds: float = 8.0, workers: int = 1) -
     with _edge(workers) as (port, valkey_url):
         asyncio_run(full_load(port, _access(), connections=16, seconds=1.0))  # warm
         for number in range(1, repeats + 1):
-            for name, figure in _once(port, seconds).items():
+            for name, figure in {**_once(port, seconds), **_redis_alone(valkey_url)}.items():
                 found.setdefault(name, []).append(figure)
             _empty_log(valkey_url)
             log(
@@ -104,6 +105,31 @@ def _throughput(port: int, method: str, path: str, body: bytes, seconds: float) 
     return float(rate.group(1))
 
 
+def _redis_alone(url: str) -> dict[str, float]:
+    """What the same Valkey does by itself, where `redis-benchmark` is installed: reading, and writing with a sync."""
+    if shutil.which("redis-benchmark") is None:
+        return {}
+    parts = urlsplit(url)
+    command = [
+        "redis-benchmark",
+        "-h",
+        str(parts.hostname),
+        "-p",
+        str(parts.port),
+        "-c",
+        "32",
+        "-n",
+        "40000",
+        "-t",
+        "get,set",
+        "--csv",
+    ]
+    environment = {**os.environ, "REDISCLI_AUTH": parts.password or ""}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    rates = dict(re.findall(r'^"(GET|SET)","([\d.]+)"', said, re.MULTILINE))
+    return {f"redis-benchmark {name} requests/s": float(rates[name]) for name in ("GET", "SET")}
+
+
 def _timetable(seconds: float) -> list[tuple[float, str, bytes]]:
     """Requests at random moments (Poisson), at the two rates."""
     rng, plan = random.Random(1), []
@@ -155,12 +181,12 @@ def _edge(workers: int) -> Iterator[tuple[int, str]]:
     from storage.hot_state import publish
     from tests import harness
 
-    with harness.valkey() as valkey:
+    with harness.valkey() as valkey, tempfile.TemporaryDirectory(prefix="aforo-bench-") as home:
         with Redis.from_url(valkey.url) as redis:
             publish(redis, _rights())
         port = free_port()
         environment = {**os.environ, "AFORO_REDIS_URL": valkey.url, "AFORO_EDGE_PORT": str(port)}
-        environment["AFORO_EDGE_WORKERS"] = str(workers)
+        environment |= {"AFORO_EDGE_WORKERS": str(workers), "AFORO_HOME": home}
         # Requests are counted as ever, in windows nobody fills: full load is more than one key may make.
         environment |= {f"AFORO_LIMIT_{door.upper()}": "1000000000" for door in DEFAULTS}
         command = [sys.executable, "-m", "api.edge"]
