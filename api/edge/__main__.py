@@ -17,7 +17,7 @@ def main() -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="api.edge.protocol:EdgeProtocol",
+        http="api.edge.bounds:BoundedProtocol",
         access_log=False,
         server_header=False,
         log_level="warning",

@@ -14,7 +14,7 @@ HEAD_SECONDS = 10.0
 """So long may a head take, and a new connection until it has sent one."""
 
 
-class EdgeProtocol(HttpToolsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """One connection. Without these bounds a header without end fills the memory, and a client that sends a byte now and then keeps its
     connection for ever."""
 
