@@ -143,6 +143,7 @@ def test_what_is_approved_is_billed_once_with_the_next_invoice_and_names_its_mon
     assert [status for _, status in approve(billed, proposal["id"])] == ["BILLED"]
 
 
+@pytest.mark.slow
 def test_a_credit_takes_no_invoice_below_zero_and_goes_on_with_the_next(billed: World):
     for number in range(3):
         late(billed, 10, f"more-{number}")
@@ -165,6 +166,7 @@ def test_a_credit_takes_no_invoice_below_zero_and_goes_on_with_the_next(billed: 
     assert [status for _, status in approve(billed, proposal["id"])] == ["BILLED"]
 
 
+@pytest.mark.slow
 def test_what_the_next_invoice_has_no_room_for_becomes_a_credit_note_where_the_tenant_wants_that(
     billed: World, monkeypatch: pytest.MonkeyPatch
 ):

@@ -48,6 +48,7 @@ def totals(world: World) -> list[tuple[str, str, Decimal]]:
     return [(row.kind, row.status, row.total) for row in invoices(world)]
 
 
+@pytest.mark.slow
 def test_one_is_cut_per_crossing_and_the_closing_bill_charges_the_rest(world: World) -> None:
     world.apply(THRESHOLD)
     used(world, 9, 5, "gb-1")

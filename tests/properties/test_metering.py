@@ -60,7 +60,7 @@ def test_the_first_good_event_of_each_key_is_kept_and_every_event_is_somewhere(
         if row["quantity"] >= 0 and row["occurred_at"] == RECEIVED:
             first.setdefault((row["tenant_id"], row["idempotency_key"]), seq)
     kept, quarantined = gated(raws(*rows))
-    assert kept["raw_seq"].to_list() == sorted(first.values())
+    assert sorted(kept["raw_seq"]) == sorted(first.values())
     assert sorted([*kept["raw_seq"], *quarantined["raw_seq"]]) == list(range(1, len(rows) + 1))
 
 

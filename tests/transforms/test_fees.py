@@ -145,6 +145,7 @@ def test_a_minimum_spend_beside_a_fee_in_advance_holds_the_customer() -> None:
     assert set(made["destination"]) == {"HELD"}
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     st.integers(0, 88 * 86_400).map(lambda seconds: JANUARY + timedelta(seconds=seconds)),
