@@ -36,7 +36,7 @@ test: check ## Everything but the long runs
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 check-slow: setup ## The long runs: kill tests, the whole stack, large data
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 bench: setup ## Measure the numbers we promise
 	$(BIN)/python -m benchmarks

@@ -34,6 +34,13 @@ def settings(api: Api, phases: tuple[str, ...], examples: int) -> SchemathesisCo
                 "negative_data_rejection": {"expected-statuses": REFUSED},
                 "use_after_free": {"enabled": False},
             },
+            # A key may hold slashes, so what stands at its end may be the end of a key that is asked for.
+            "operations": [
+                {
+                    "include-path-regex": "/events/.*/(amend|void)$",
+                    "checks": {"allow_header_conformance": {"enabled": False}},
+                }
+            ],
             "continue-on-failure": True,
             "phases": {name: {"enabled": name in phases} for name in PHASES},
             "generation": {
