@@ -33,7 +33,7 @@ check: setup ## Lint, format, types, floors
 	$(BIN)/lint-imports
 
 test: check ## Everything but the long runs
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 check-slow: setup ## The long runs: kill tests, the whole stack, large data
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow

@@ -6,7 +6,9 @@ The empty endpoint is the edge's own `/healthz`: same server, same framework, no
 from __future__ import annotations
 
 import asyncio
+import csv
 import gc
+import io
 import itertools
 import json
 import os
@@ -27,6 +29,7 @@ from urllib.parse import urlsplit
 import httpx
 import uvloop
 
+from benchmarks.compiled import at_their_times, client
 from benchmarks.load import Measured, full_load, request, timetable
 from domain.access import CustomerRights, Feature, KeyRecord, SubscriptionRights, TenantRights, UnitRecord
 from domain.limits import DEFAULTS
@@ -64,7 +67,9 @@ def asyncio_run(work: Any) -> Measured:
 
 
 def _once(port: int, seconds: float) -> dict[str, float]:
-    mixed = asyncio_run(timetable(port, _timetable(seconds)))
+    with client() as program:
+        plan = _timetable(seconds)
+        mixed = at_their_times(program, port, plan) if program else asyncio_run(timetable(port, plan))
     assert set(mixed.statuses) == {200, 202}, mixed.statuses
     figures = {
         "canAccess p50 ms": mixed.percentile("access", 0.50),
@@ -110,25 +115,19 @@ def _redis_alone(url: str) -> dict[str, float]:
     if shutil.which("redis-benchmark") is None:
         return {}
     parts = urlsplit(url)
-    command = [
-        "redis-benchmark",
-        "-h",
-        str(parts.hostname),
-        "-p",
-        str(parts.port),
-        "-c",
-        "32",
-        "-n",
-        "40000",
-        "-t",
-        "get,set",
-        "--csv",
-        "-a",
-        parts.password or "",
-    ]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    rates = dict(re.findall(r'^"(GET|SET)","([\d.]+)"', said, re.MULTILINE))
-    return {f"redis-benchmark {name} requests/s": float(rates[name]) for name in ("GET", "SET")}
+    at = ["-h", str(parts.hostname), "-p", str(parts.port), "-a", parts.password or ""]
+
+    def rows(*options: str) -> dict[str, dict[str, str]]:
+        command = ["redis-benchmark", *at, "--csv", *options]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return {row["test"]: row for row in csv.DictReader(io.StringIO(said))}
+
+    many, one = rows("-c", "32", "-n", "40000", "-t", "get,set"), rows("-c", "1", "-n", "2000", "-t", "set")
+    return {
+        "redis-benchmark GET requests/s": float(many["GET"]["rps"]),
+        "redis-benchmark SET requests/s": float(many["SET"]["rps"]),
+        "redis-benchmark SET, one client, p95 ms": float(one["SET"]["p95_latency_ms"]),
+    }
 
 
 def _timetable(seconds: float) -> list[tuple[float, str, bytes]]:

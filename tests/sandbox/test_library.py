@@ -18,13 +18,17 @@ MANY_MONTHS = {
     "anchor-31", "annual-commitment", "fees-in-advance", "late-under-a-minimum", "prepaid-commitment", "quarterly-and-annual",
     "rollover-with-cap", "disorder-and-batches", "bundle-with-commitments", "fee-ahead-under-a-minimum", "limits-that-move",
 }  # fmt: skip
+RULES_TRIED_ELSEWHERE = {
+    "aggregations", "amend-an-event", "cancellation", "clock-skew", "coupons-in-order", "dimension-prices", "discounted-fee-comes-back",
+    "dst-month", "exchange-rates", "hard-caps", "invoice-life", "no-price", "pause-and-resume", "plan-downgrade", "price-version",
+    "several-tenants", "time-zones", "trial-end", "unknown-unit", "void-an-event", "volume-tiers",
+}  # fmt: skip
+LONG = LARGE | MANY_MONTHS | RULES_TRIED_ELSEWHERE
 """Played with the long runs."""
 
 
 def marked(file: Path) -> object:
-    return pytest.param(
-        file, id=file.stem, marks=[pytest.mark.slow] if file.stem in LARGE | MANY_MONTHS else []
-    )
+    return pytest.param(file, id=file.stem, marks=[pytest.mark.slow] if file.stem in LONG else [])
 
 
 @pytest.mark.parametrize("file", map(marked, LIBRARY))
