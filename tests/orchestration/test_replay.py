@@ -124,6 +124,7 @@ def _at(text: str):
     return datetime.fromtimestamp(micros(text) / 1e6, UTC)
 
 
+@pytest.mark.slow
 def test_what_is_approved_is_billed_once_with_the_next_invoice_and_names_its_month(billed: World):
     issue(billed, MARCH)
     late(billed, 10, "late-1")

@@ -83,6 +83,7 @@ def test_one_is_cut_per_crossing_and_the_closing_bill_charges_the_rest(world: Wo
         InvoiceStates(session, "acme").void(interim.id, "by mistake")
 
 
+@pytest.mark.slow
 def test_a_draft_that_does_not_give_back_what_was_cut_since_is_not_issued(world: World) -> None:
     world.apply(THRESHOLD)
     used(world, 14, 5, "gb-1")

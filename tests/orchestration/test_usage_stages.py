@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 from tests.scenarios import event
 from tests.world import World
 
@@ -46,6 +48,7 @@ def lines(world: World, month: str) -> dict[str, Decimal]:
     return dict(found.iter_rows())
 
 
+@pytest.mark.slow
 def test_two_months_pass_every_gate_and_the_second_knows_the_first(world: World) -> None:
     world.apply(CATALOG)
     world.send("acme", usage("02", 30), received="2026-02-20T00:00:00")

@@ -74,6 +74,7 @@ def test_a_prepaid_customer_without_funds_waits_and_the_others_go_on(world: Worl
     assert balance(world, wallet) == Decimal("0.25")
 
 
+@pytest.mark.slow
 def test_a_wallet_spent_from_during_the_run_holds_its_customer_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):

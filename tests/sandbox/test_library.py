@@ -19,9 +19,10 @@ MANY_MONTHS = {
     "rollover-with-cap", "disorder-and-batches", "bundle-with-commitments", "fee-ahead-under-a-minimum", "limits-that-move",
 }  # fmt: skip
 RULES_TRIED_ELSEWHERE = {
-    "aggregations", "amend-an-event", "cancellation", "clock-skew", "coupons-in-order", "dimension-prices", "discounted-fee-comes-back",
-    "dst-month", "exchange-rates", "hard-caps", "invoice-life", "no-price", "pause-and-resume", "plan-downgrade", "price-version",
-    "several-tenants", "time-zones", "trial-end", "unknown-unit", "void-an-event", "volume-tiers",
+    "aggregations", "amend-an-event", "bonus-units", "cancellation", "clock-skew", "coupons-in-order", "dimension-prices", "discounted-fee-comes-back",
+    "dst-month", "duplicate-replay", "exchange-rates", "graduated-five-tiers", "hard-caps", "included-quota", "interim-invoices",
+    "invoice-life", "late-after-close", "no-price", "packages", "pause-and-resume", "plan-downgrade", "plan-upgrade", "prepaid-block",
+    "price-version", "several-tenants", "spend-limit", "time-zones", "trial-end", "unknown-unit", "void-an-event", "volume-tiers",
 }  # fmt: skip
 LONG = LARGE | MANY_MONTHS | RULES_TRIED_ELSEWHERE
 """Played with the long runs."""
