@@ -64,6 +64,9 @@ class Known:
         found = await self._line.call("GET", hot_state.key_key(sha))
         if found is None:
             await self._fail_if_lost()
+            # It may all have been published between the two questions; what is missing after that does not exist.
+            found = await self._line.call("GET", hot_state.key_key(sha))
+        if found is None:
             self._keys.pop(sha, None)
             return None
         record = hot_state.decode_key(cast(bytes, found))
