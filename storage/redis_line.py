@@ -62,7 +62,7 @@ class Line:
         self._pool = ConnectionPool.from_url(url, socket_connect_timeout=1, socket_timeout=None)
         self._seconds = seconds
         self._connection: AbstractConnection | None = None
-        self._connecting = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
         self._is_closed = False
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._unsent: list[bytes] = []
@@ -99,9 +99,8 @@ class Line:
         await self._pool.disconnect()
 
     async def _sent(self, packed: bytes) -> Any:
-        connection = self._connection
-        if connection is None or not connection.is_connected:
-            connection = await self._connected()
+        while (connection := self._connection) is None or not connection.is_connected:
+            await self._connected()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         self._waiting.append((answer, loop.time()))
@@ -112,27 +111,36 @@ class Line:
 
     async def _send(self, connection: AbstractConnection) -> None:
         """What came up since this was planned, at once."""
+        if connection is not self._connection:
+            return  # it was dropped meanwhile, and whoever waited was told
         packed, self._unsent = self._unsent, []
         try:
             await connection.send_packed_command(packed, check_health=False)
         except (RedisConnectionError, RedisTimeoutError, OSError) as lost:
-            await self._drop(RedisConnectionError(f"The connection to Redis was lost: {lost}"))
+            if connection is self._connection:
+                await self._drop(RedisConnectionError(f"The connection to Redis was lost: {lost}"))
 
-    async def _connected(self) -> AbstractConnection:
-        async with self._connecting:
-            if self._connection is not None and not self._connection.is_connected:
-                await self._drop(RedisConnectionError("The connection to Redis was lost."))
-            if self._is_closed:
-                raise RedisConnectionError("The connection was closed.")
-            if self._connection is None:
-                connection = cast(Any, self._pool).make_connection()
-                await connection.connect()
-                self._connection = connection
-                self._tasks = [
-                    asyncio.create_task(self._hand_out(connection)),
-                    asyncio.create_task(self._watch()),
-                ]
-            return self._connection
+    async def _connected(self) -> None:
+        """There is a connection. Who asks while it is being made waits for the same one, and fails with it."""
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(_noticed)
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        await self._drop(RedisConnectionError("The connection to Redis was lost."))
+        connection: AbstractConnection = cast(Any, self._pool).make_connection()
+        try:
+            async with asyncio.timeout(self._seconds):  # also where somebody takes the call and says nothing
+                await cast(Any, connection).connect()
+        except TimeoutError:
+            await connection.disconnect(nowait=True)
+            raise RedisTimeoutError(f"Redis did not answer within {self._seconds:g} seconds.") from None
+        if self._is_closed:
+            await connection.disconnect(nowait=True)
+            raise RedisConnectionError("The connection was closed.")
+        self._connection = connection
+        self._tasks = [asyncio.create_task(self._hand_out(connection)), asyncio.create_task(self._watch())]
 
     async def _hand_out(self, connection: AbstractConnection) -> None:
         """Each answer to whoever waits for it; who gave up meanwhile is passed by."""
@@ -179,3 +187,9 @@ class Line:
         if connection is not None:
             with suppress(RedisConnectionError, RedisTimeoutError, OSError):
                 await connection.disconnect(nowait=True)
+
+
+def _noticed(opening: asyncio.Task[None]) -> None:
+    """An error that nobody waits for any more is no surprise."""
+    if not opening.cancelled():
+        opening.exception()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -80,6 +81,16 @@ async def test_nobody_listening_is_a_connection_error() -> None:
     with pytest.raises(RedisConnectionError):
         await line.call(b"PING")
     await line.close()
+
+
+async def test_a_server_that_takes_the_call_and_says_nothing_fails_all_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        line = Line(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", seconds=0.5)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(line.call(b"PING") for _ in range(20)), return_exceptions=True)
+        assert all(isinstance(answer, RedisTimeoutError) for answer in answers)
+        assert time.monotonic() - started < 2.5, "they did not wait for each other"
+        await line.close()
 
 
 async def test_closing_fails_those_who_still_wait(line: Line) -> None:
