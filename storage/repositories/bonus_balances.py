@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from domain.period import month_bounds
 from domain.wallet_grants import BONUS_UNITS, waterfall
 from storage.repositories.among import among
+from storage.repositories.chosen import chosen_tenants
 from storage.repositories.wallet_billing import lapsed_of, taken_in
 from storage.services.wallet_books import fund
 from storage.tables.money import WalletRow
-from storage.tables.tenants import TenantRow
 from storage.tables.wallet_grants import WalletGrantRow
 
 _STEP = Decimal("1e-9")
@@ -36,11 +36,9 @@ def frozen_bonus(
     """Rows of BONUS_BALANCES. What the month's bills took of a grant, and what lapsed of it, is there to be taken: usage from before
     it expired may still be billed. A customer of whom an invoice of the month is issued has what those invoices took, and no more."""
     since = month_bounds(month).start - _LONGEST_PERIOD
-    known = session.scalars(select(TenantRow.id).order_by(TenantRow.id)).all()
     return [
         row
-        for tenant_id in known
-        if not tenants or tenant_id in tenants
+        for tenant_id in chosen_tenants(session, tenants)
         for row in _of_tenant(session, tenant_id, month, since, customers or None)
     ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.period import parse_month
@@ -13,9 +12,9 @@ from domain.tax import TaxEngine
 from domain.terms import terms_of_month
 from storage.repositories.adjustments import adjustment_terms
 from storage.repositories.agreed import Agreed
+from storage.repositories.chosen import chosen_tenants
 from storage.repositories.contracts import contracts
 from storage.repositories.interim_bills import interim_terms
-from storage.tables.tenants import TenantRow
 
 
 def frozen_terms(
@@ -33,11 +32,9 @@ def frozen_terms(
     about tax, by tenant; None: the built-in engine over the tenant's own rates. Raises NotAMonth.
     """
     parse_month(month)
-    known = session.scalars(select(TenantRow.id).order_by(TenantRow.id)).all()
-    chosen = [tenant_id for tenant_id in known if not tenants or tenant_id in tenants]
     some = customers or None
     rows: list[dict[str, Any]] = []
-    for tenant_id in chosen:
+    for tenant_id in chosen_tenants(session, tenants):
         engine = tax_engines.get(tenant_id) if tax_engines else None
         agreed = Agreed(session, tenant_id, some, engine)
         own = [

@@ -27,11 +27,11 @@ from domain.period import month_bounds
 from domain.wallet import BREAKAGE, USAGE
 from domain.wallet_grants import ACCOUNT_OF, BONUS_UNITS, waterfall
 from storage.repositories.among import among
+from storage.repositories.chosen import chosen_tenants
 from storage.repositories.wallets import Entry, WalletRepository
 from storage.services.wallet_books import Books, fund
 from storage.tables.invoices import InvoiceRow
 from storage.tables.money import WalletEntryRow, WalletRow, WalletTransactionRow
-from storage.tables.tenants import TenantRow
 from storage.tables.wallet_grants import WalletGrantRow
 from storage.tenancy import Tx
 
@@ -77,11 +77,9 @@ def frozen_balances(
 ) -> list[dict[str, Any]]:
     """Rows of WALLET_BALANCES. A customer whose invoice of the month is issued has what that invoice took, no more and no less."""
     start = month_bounds(month).start
-    known = session.scalars(select(TenantRow.id).order_by(TenantRow.id)).all()
     return [
         row
-        for tenant_id in known
-        if not tenants or tenant_id in tenants
+        for tenant_id in chosen_tenants(session, tenants)
         for row in _balances(session, tenant_id, month, start, customers or None)
     ]
 
