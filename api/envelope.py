@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -84,7 +84,7 @@ def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     for name, value in headers:
         if name == b"x-request-id" and _SAFE_ID.fullmatch(value):
             return value
-    return uuid.uuid4().hex.encode()
+    return secrets.token_hex(16).encode()
 
 
 async def _answer(problem: Problem, path: str, send: Send) -> None:

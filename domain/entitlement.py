@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
+import msgspec
+from msgspec.structs import replace
+
 from domain.access import CustomerRights, Feature, MarginLevel, SubscriptionRights, UnitRecord
 from domain.counters import OPERATIONS, counter_field
-from domain.quantity import plain
+from domain.quantity import MICRO, plain
 
 ALLOWED = "ALLOWED"
 UNLIMITED = "UNLIMITED"
@@ -26,21 +28,21 @@ INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
 BALANCE_USED_UP = "BALANCE_USED_UP"
 MARGIN_BLOCKED = "MARGIN_BLOCKED"
 _NONE: Mapping[str, int] = {}
+_NEVER = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A feature as one subscription gives it. counter: the field that counts its use, None where nothing is counted.
-    ends_at: end of the current billing period in epoch microseconds, None where the subscription has none now."""
+    quota: the feature's limit, None: none. ends_at: end of the current billing period in epoch microseconds, None where the subscription has none now."""
 
     subscription: SubscriptionRights
     feature: Feature
     counter: str | None
     ends_at: int | None
+    quota: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The answer. quota, used, remaining: exact units, None where there is no limit or no count. remaining is never
     below 0, and without what is reserved. resets_at: epoch microseconds. value: what a STATIC feature holds. balance: what is
     left in the wallet of a PREPAID subscription."""
@@ -76,6 +78,12 @@ def grants_of(
         period = next((p for p in subscription.periods if p[0] <= now < p[1]), None)
         found += [_grant(subscription, feature, units, period) for feature in features]
     return found
+
+
+def next_change(rights: CustomerRights, now: int) -> int:
+    """The first instant after `now` at which a period begins or ends, so that `grants_of` may say otherwise; epoch microseconds."""
+    edges = (edge for each in rights.subscriptions for period in each.periods for edge in period)
+    return min((edge for edge in edges if edge > now), default=_NEVER)
 
 
 def decide(
@@ -120,7 +128,7 @@ def _by_feature(grant: Grant, counted: Mapping[str, int], held: Mapping[str, int
         return answer(True, ALLOWED, value=feature.value)
     if grant.ends_at is None:
         return answer(False, NO_CURRENT_PERIOD)
-    quota = None if feature.limit is None else Decimal(feature.limit)
+    quota = grant.quota
     if grant.counter is None:
         reason = UNLIMITED if quota is None else NOT_COUNTED
         return answer(True, reason, quota=quota, resets_at=grant.ends_at)
@@ -166,7 +174,8 @@ def _grant(
     counter = None
     if period is not None and unit is not None and unit.aggregation in OPERATIONS:
         counter = counter_field(unit.key, period[0])
-    return Grant(subscription, feature, counter, period[1] if period else None)
+    quota = None if feature.limit is None else Decimal(feature.limit)
+    return Grant(subscription, feature, counter, period[1] if period else None, quota)
 
 
 def _within(left: bool, hard: bool) -> tuple[bool, str]:
@@ -177,7 +186,8 @@ def _within(left: bool, hard: bool) -> tuple[bool, str]:
 
 def used_of(counted: Mapping[str, int], field: str) -> Decimal:
     """What a counter holds, in units; an absent one holds nothing."""
-    return _neat(Decimal(counted.get(field, 0)).scaleb(-6))
+    whole, rest = divmod(counted.get(field, 0), MICRO)
+    return Decimal(whole) if rest == 0 else _neat(Decimal(whole) + Decimal(rest).scaleb(-6))
 
 
 def _neat(amount: Decimal) -> Decimal:

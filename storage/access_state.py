@@ -30,6 +30,11 @@ from storage.redis_line import Line, Pooled
 _FOLDER = Path(__file__).parent / "scripts"
 _encode = msgspec.msgpack.Encoder().encode
 decode_margin = msgspec.json.Decoder(MarginLevel).decode
+Question = tuple[str, Sequence[str]]
+"""A customer, and which of its counters."""
+Request = tuple[Sequence[tuple[str, int, int, int]], Sequence[Question]]
+"""The limits it counts in, as `Limit.written`, and what it asks."""
+_NONE: Mapping[str, int] = {}
 KILLED_SECONDS = 86_400
 """How long a client that goes on with a killed session is told so."""
 KILLED_AT_EDGE = "killed-at-edge"
@@ -56,8 +61,7 @@ _HOLD = Script("holds.lua", "hold.lua")
 _RELEASE = Script("holds.lua", "release.lua")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """One customer's counters and what is held back of them, in millionths by field, and its margin level."""
 
     counted: Mapping[str, int]
@@ -65,13 +69,12 @@ class Found:
     margin: MarginLevel | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(msgspec.Struct, frozen=True):
     """refused: a hard limit did; then nothing was looked up. found: in the order asked."""
 
-    limits: tuple[Counted, ...]
+    limits: Sequence[Counted]
     refused: bool
-    found: tuple[Found, ...]
+    found: Sequence[Found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +115,19 @@ def reservation_key(tenant_id: str, reservation_id: str) -> str:
 
 
 async def ask(
-    redis: AsyncRedis | Line | Pooled,
-    tenant_id: str,
-    limits: Sequence[tuple[str, Limit]],
-    asked: Sequence[tuple[str, Sequence[str]]],
-) -> Answers:
-    """Count a request and look up (customer, counters) in one round trip."""
-    plan = {"limits": [limit.written(name) for name, limit in limits], "asked": asked}
-    counted, refused, found = await _ASK.run(redis, version_key(tenant_id), f"{{{tenant_id}}}", _encode(plan))
+    redis: AsyncRedis | Line | Pooled, tenant_id: str, requests: Sequence[Request]
+) -> list[Answers]:
+    """Count the requests of a tenant and look up what they ask for in one round trip."""
+    answers = await _ASK.run(redis, version_key(tenant_id), f"{{{tenant_id}}}", _encode(requests))
+    return [_answers(asked, each) for (_, asked), each in zip(requests, answers, strict=True)]
+
+
+def _answers(asked: Sequence[Question], answer: Any) -> Answers:
+    counted, refused, found = answer
     return Answers(
-        tuple(Counted(bool(over), left, reset, wait) for over, left, reset, wait in counted),
-        bool(refused),
-        tuple(_found(fields, each) for (_, fields), each in zip(asked, found, strict=False)),
+        [Counted(over == 1, left, reset, wait) for over, left, reset, wait in counted],
+        refused == 1,
+        [_found(fields, each) for (_, fields), each in zip(asked, found, strict=False)],
     )
 
 
@@ -131,7 +135,9 @@ def _found(fields: Sequence[str], each: Any) -> Found:
     counted, held, margin = each
     return Found(
         {field: int(amount or 0) for field, amount in zip(fields, counted, strict=True)},
-        {field: int(amount) for field, amount in zip(fields, held, strict=False) if amount},
+        {field: int(amount) for field, amount in zip(fields, held, strict=False) if amount}
+        if held
+        else _NONE,
         decode_margin(margin) if margin else None,
     )
 

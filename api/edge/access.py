@@ -15,7 +15,7 @@ from api.edge.service import EdgeService
 from api.problems import FieldError, Problem
 from domain import limits
 from domain.access import ACCESS, METER, KeyRecord
-from domain.entitlement import Decision, decide_one, summary
+from domain.entitlement import Decision, decide_one
 from domain.instant import iso
 from domain.usage import CUSTOMER_NAMES
 
@@ -49,7 +49,7 @@ def add_access_routes(app: FastAPI, service: EdgeService) -> None:
         """May this customer use this feature now? Usage counts as soon as its event is accepted; nothing is reserved.
 
         With `featureKeys`, or `checks` of several customers, the answers are in `results`, in order."""
-        sent = await read_body(request, _BODY_LIMIT)
+        sent = await read_body(request, _BODY_LIMIT, service.body_patience)
         return await answered(
             service, request, (ACCESS,), limits.ACCESS, lambda caller: _can_access(caller, sent)
         )
@@ -136,7 +136,7 @@ def _answer(caller: Caller, asked: Asked) -> dict[str, Any]:
     decision = asked.decision() if asked.known else unknown(caller)
     answer = spelled(decision)
     answer["feature"] = decision.feature or asked.wanted
-    answer["entitlements"] = summary(asked.rights) if asked.rights else {}
+    answer["entitlements"] = asked.entitled.summary if asked.entitled else {}
     if decision.reserved is not None:
         answer["reserved"] = decision.reserved
     if decision.balance is not None:
@@ -200,5 +200,15 @@ def spelled(decision: Decision) -> dict[str, Any]:
     }
 
 
+class Answered(Response):
+    """JSON with status 200. Its head is as the framework would make it, in a tenth of the time."""
+
+    def __init__(self, body: bytes) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = body
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+
+
 def to_json(body: dict[str, Any]) -> Response:
-    return Response(_encode(body), media_type="application/json")
+    return Answered(_encode(body))

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from fastapi.routing import APIRoute
 from api import envelope, logs
 from api.edge import direct, document
 from api.edge.access import add_access_routes
+from api.edge.direct import DirectApp
 from api.edge.health import add_health_routes
 from api.edge.ingest import add_ingest_routes
 from api.edge.leaving import leave_in_order
@@ -29,6 +31,7 @@ from api.edge.upload_worker import UploadWorker
 from api.edge.uploads import add_upload_routes
 from api.edge.usage import add_usage_routes
 from api.edge.webhooks import add_webhook_routes
+from api.envelope import Envelope
 from api.meters import Measured
 from api.monitoring import Worker
 
@@ -54,7 +57,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
         await asyncio.wait(background, timeout=_PATIENCE_SECONDS)
         await service.close()
 
-    app = FastAPI(title="Aforo edge", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DirectApp(title="Aforo edge", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.live = service.live
     add_access_routes(app, service)
     add_ingest_routes(app, service)
@@ -68,11 +71,12 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     add_session_routes(app, service)
     add_health_routes(app, service)
     add_metrics_route(app, service, numbers)
-    direct.install(app)
     document.install(app)
     envelope.install(app)
     paths = [route.path for route in app.routes if isinstance(route, APIRoute) and "{" not in route.path]
-    app.add_middleware(Measured, meters=service.meters, tracer=service.traces, paths=paths)
+    measured = partial(Measured, meters=service.meters, tracer=service.traces, paths=paths)
+    app.add_middleware(measured)
+    direct.install(app, lambda answer: measured(Envelope(answer)))
     return app
 
 

@@ -3,38 +3,40 @@ the decision, how answers are spelled."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 from fastapi import Request, Response
 from redis.exceptions import RedisError
 
 from api.edge.auth import authenticate, gateway_key
+from api.edge.entitled import Entitled
 from api.edge.known import HotStateMissing, TenantView
 from api.edge.limiting import tell
 from api.edge.service import EdgeService
 from api.meters import now as clock
 from domain.access import CustomerRights, KeyRecord, MarginLevel
-from domain.entitlement import Decision, Grant, decide, grants_of
+from domain.entitlement import Decision, Grant, decide
 from domain.errors import TransientFailure
-from storage import access_state
 from storage.access_state import Found
 
 STALE_OPEN, STALE_CLOSED = "UNAVAILABLE_FAIL_OPEN", "UNAVAILABLE_FAIL_CLOSED"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """One question, and what the answer follows from. known: False where Redis is gone and nobody ever asked before."""
 
     customer: str
     wanted: str | None
-    rights: CustomerRights | None
+    entitled: Entitled | None
     grants: Sequence[Grant]
     found: Found
     known: bool = True
+
+    @property
+    def rights(self) -> CustomerRights | None:
+        return self.entitled.rights if self.entitled else None
 
     def decision(self) -> Decision:
         return decide(self.rights, self.grants, self.found.counted, self.found.held, self.margin)
@@ -44,8 +46,7 @@ class Asked:
         return self.found.margin
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks, and how: stale questions ask nobody."""
 
     service: EdgeService
@@ -67,22 +68,25 @@ class Caller:
         view = await service.known.tenant(tenant_id)
         customers = [customer for customer, _ in questions]
         own = self.key.customer_id
-        rights = await service.known.rights(view, [*customers, own] if own else customers)
+        await service.known.rights(view, [*customers, own] if own else customers)
         limits = service.limits(self.key, view, self.door)
         now = service.stamp()
-        granted = [_granted(rights.get(c), view, now, wanted) for c, wanted in questions]
+        entitled = [view.entitled(customer, now) for customer in customers]
+        granted = [
+            each.grants(wanted) if each else () for each, (_, wanted) in zip(entitled, questions, strict=True)
+        ]
         fields = [[g.counter for g in grants if g.counter is not None] for grants in granted]
         began = clock()
-        answers = await access_state.ask(
-            service.asks, tenant_id, limits, list(zip(customers, fields, strict=True))
-        )
+        answers = await service.together.ask(tenant_id, limits, list(zip(customers, fields, strict=True)))
         service.meters.round_trip("ask", began)
         tell(self.request, limits, answers.limits, refused=answers.refused)
         for customer, found in zip(customers, answers.found, strict=True):
             service.snapshot.keep(tenant_id, customer, found)
         return [
-            Asked(customer, wanted, rights.get(customer), grants, found)
-            for (customer, wanted), grants, found in zip(questions, granted, answers.found, strict=True)
+            Asked(customer, wanted, each, grants, found)
+            for (customer, wanted), each, grants, found in zip(
+                questions, entitled, granted, answers.found, strict=True
+            )
         ]
 
     async def _from_snapshot(self, questions: Sequence[tuple[str, str | None]]) -> list[Asked]:
@@ -91,11 +95,11 @@ class Caller:
         now = service.stamp()
         answers = []
         for customer, wanted in questions:
-            rights = view.rights.get(customer) if view else None
+            entitled = view.entitled(customer, now) if view else None
             known = view is not None and customer in view.rights
-            grants = _granted(rights, view, now, wanted) if view else []
+            grants = entitled.grants(wanted) if entitled else ()
             found = service.snapshot.last(tenant_id, customer)
-            answers.append(Asked(customer, wanted, rights, grants, found, known))
+            answers.append(Asked(customer, wanted, entitled, grants, found, known))
         return answers
 
 
@@ -113,7 +117,7 @@ async def answered(
     trusted = gateway_key(service, request) if gateway else None
     if not service.snapshot.is_cut_off():
         try:
-            async with asyncio.timeout(service.settings.access_seconds):
+            with service.access_patience.wait():
                 key = trusted or await authenticate(service, request, *doors)
                 response = await work(Caller(service, request, key, False, limited_as))
         except HotStateMissing:
@@ -128,7 +132,3 @@ async def answered(
     key = trusted or await authenticate(service, request, *doors, stale=True)
     service.meters.stale += 1
     return await work(Caller(service, request, key, True, limited_as))
-
-
-def _granted(rights: CustomerRights | None, view: TenantView, now: int, wanted: str | None) -> list[Grant]:
-    return grants_of(rights, view.units, now, wanted) if rights else []

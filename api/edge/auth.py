@@ -10,6 +10,7 @@ from typing import NoReturn
 from fastapi import Request
 from redis.exceptions import RedisError
 
+from api.edge.bodies import header
 from api.edge.service import EdgeService
 from api.problems import Problem
 from domain.access import METER, KeyRecord, opens
@@ -28,10 +29,9 @@ async def authenticate(service: EdgeService, request: Request, *doors: str, stal
     expired or revoked keys and tokens, 403 for another tenant's header, a key without the scope, or one used from an address it
     is not good for.
     """
-    headers = request.headers
-    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    scheme, _, secret = (header(request, b"authorization") or "").partition(" ")
     if not scheme:
-        scheme, secret = "bearer", headers.get("x-aforo-key", "")
+        scheme, secret = "bearer", header(request, b"x-aforo-key") or ""
     if scheme.lower() != "bearer" or not secret.strip():
         raise _unauthorized("Send the API key as: Authorization: Bearer sk_live_…")
     secret = secret.strip()
@@ -50,7 +50,7 @@ async def authenticate(service: EdgeService, request: Request, *doors: str, stal
         raise Problem(403, detail, code="SCOPE_MISSING")
     if key.ip_ranges:
         _require_address(key, request.client.host if request.client else "")
-    require_tenant(key, headers.get("x-tenant-id"), "X-Tenant-Id")
+    require_tenant(key, header(request, b"x-tenant-id"), "X-Tenant-Id")
     return key
 
 

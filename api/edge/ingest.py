@@ -92,7 +92,7 @@ def add_ingest_routes(app: FastAPI, service: EdgeService) -> None:
 async def _ingest(service: EdgeService, request: Request, route: _Route) -> Response:
     key = await metering_key(service, request)
     settings = service.settings
-    body = await read_body(request, settings.max_body_bytes, seconds=settings.body_seconds)
+    body = await read_body(request, settings.max_body_bytes, service.body_patience)
     texts, is_single, origins = _texts(request, route, body, settings.max_events)
     complete = _one if route.counts_as_one else None
     outcome = await take_in(service, key, route.source, texts, complete=complete, door=route.door)

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from api.edge.entitled import Entitled
 from domain.access import CustomerRights, KeyRecord, UnitRecord
 from domain.errors import TransientFailure
 from domain.limits import Limit, NotALimit, read_limit
@@ -42,6 +43,23 @@ class TenantView:
     units: dict[str, UnitRecord]
     limits: dict[str, Limit | None]
     rights: dict[str, CustomerRights | None] = field(default_factory=dict)
+    _entitled: dict[str, Entitled] = field(default_factory=dict)
+
+    def entitled(self, customer: str, now: int) -> Entitled | None:
+        """What a customer may use at `now`; None: the customer is not known, or was not asked for."""
+        held = self._entitled.get(customer)
+        if held is not None and now < held.until:
+            return held
+        rights = self.rights.get(customer)
+        if rights is None:
+            return None
+        held = self._entitled[customer] = Entitled(rights, self.units, now)
+        return held
+
+    def forget(self) -> None:
+        """Whose rights were asked for so far."""
+        self.rights = {}
+        self._entitled = {}
 
 
 class Known:
@@ -113,12 +131,13 @@ class Known:
 
     async def rights(self, view: TenantView, customers: Iterable[str]) -> dict[str, CustomerRights | None]:
         """The rights of these customers (others may be in the answer too); one round trip for those not yet known."""
-        missing = [customer for customer in set(customers) if customer not in view.rights]
-        if missing:
+        wanted = set(customers)
+        while missing := [customer for customer in wanted if customer not in view.rights]:
+            if len(view.rights) + len(missing) > _MOST_CUSTOMERS:
+                view.forget()
+                missing = list(wanted)
             key = hot_state.rights_key(view.tenant_id)
             found: Any = await cast(Any, self._redis.hmget(key, missing))
-            if len(view.rights) + len(missing) > _MOST_CUSTOMERS:
-                view.rights = {}
             for customer, record in zip(missing, found, strict=True):
                 view.rights[customer] = None if record is None else hot_state.decode_customer(record)
         return view.rights

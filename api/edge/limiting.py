@@ -10,7 +10,6 @@ from api.edge.service import EdgeService
 from api.problems import Problem
 from domain.access import KeyRecord
 from domain.limits import Counted, Limit
-from storage import access_state
 
 _SOFT = (b"x-ratelimit-warning", b"limit-exceeded-soft-mode")
 
@@ -60,5 +59,5 @@ async def count(service: EdgeService, request: Request, key: KeyRecord, door: st
     if key.customer_id:
         await service.known.rights(view, [key.customer_id])
     limits = service.limits(key, view, door)
-    answers = await access_state.ask(service.asks, key.tenant_id, limits, ())
+    answers = await service.together.ask(key.tenant_id, limits, ())
     tell(request, limits, answers.limits, refused=answers.refused)

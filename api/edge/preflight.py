@@ -39,7 +39,7 @@ def add_preflight_routes(app: FastAPI, service: EdgeService) -> None:
     )
     async def quota_check(request: Request) -> Response:
         """ALLOW, WARN or DENY this customer's next use of a unit, or of anything where no unit is named."""
-        sent = await read_body(request, _BODY_LIMIT)
+        sent = await read_body(request, _BODY_LIMIT, service.body_patience)
         return await answered(
             service, request, doors, limits.ACCESS, lambda caller: _quota(caller, sent), gateway=True
         )

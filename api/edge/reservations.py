@@ -73,7 +73,7 @@ def add_reservation_routes(app: FastAPI, service: EdgeService) -> None:
         """Hold a quantity back from the customer's quota for `ttlSeconds` (60, at most 3,600). 429 if less is left. With a
         `reservationId` of your own, asking again gives the same reservation."""
         key = await authenticate(service, request, METER)
-        sent = decode_object(await read_body(request, _BODY_LIMIT))
+        sent = decode_object(await read_body(request, _BODY_LIMIT, service.body_patience))
         return await _reserve(Caller(service, request, key, False, limits.ACCESS), sent)
 
     @app.get(f"{path}/{{reservationId}}", tags=["access"], response_model=None)
@@ -92,7 +92,7 @@ def add_reservation_routes(app: FastAPI, service: EdgeService) -> None:
     async def commit(reservationId: str, request: Request) -> Response:
         """Meter what was used, by default what was reserved; more and less are fine. What was held and not used is free again."""
         key = await authenticate(service, request, METER)
-        raw = await read_body(request, _BODY_LIMIT)
+        raw = await read_body(request, _BODY_LIMIT, service.body_patience)
         return await _commit(service, key, reservationId, decode_object(raw) if raw.strip() else {})
 
     @app.post(f"{path}/{{reservationId}}/release", tags=["access"], response_model=None)

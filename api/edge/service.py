@@ -16,12 +16,14 @@ from api.edge.spooling import Spooling
 from api.edge.tokens import Tokens
 from api.edge.traces import traces_of
 from api.meters import Meters, now
+from api.patience import Patience
 from domain.access import KeyRecord, SubscriptionRights
 from domain.limits import Limit, read_limit
 from storage import event_log
 from storage.connections import close_async, connect_async
 from storage.event_macs import EventKey, event_keys
 from storage.redis_line import line_to
+from storage.together import Together
 
 _DURABILITY_SECONDS = 10.0
 
@@ -65,9 +67,14 @@ class EdgeService:
         self.redis = connect_async(settings.redis_url)
         # Asking must not stand behind the bytes of a large batch.
         self.asks, self.appends = (line_to(settings.redis_url, self.redis) for _ in range(2))
+        self.together = Together(self.asks)
         self.known = Known(self.redis, self.asks, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
+        self.access_patience, self.body_patience = (
+            Patience(settings.access_seconds),
+            Patience(settings.body_seconds),
+        )
         self.meters = Meters()
         self.live = Live(self.redis)
         self.traces = traces_of(settings.trace_share, settings.otlp_endpoint)

@@ -19,7 +19,6 @@ from domain.counters import OPERATIONS, counter_field
 from domain.entitlement import UNKNOWN_CUSTOMER, used_of
 from domain.instant import iso
 from domain.usage import CUSTOMER_NAMES, UNIT_NAMES
-from storage import access_state
 
 _FOUND, _NO_SUBSCRIPTION = "FOUND", "NO_SUBSCRIPTION"
 Use = tuple[SubscriptionRights, UnitRecord, tuple[int, int] | None]
@@ -73,7 +72,7 @@ async def _counters(caller: Caller, customer: str, uses: list[Use]) -> dict[str,
     if not fields:
         return {}
     service = caller.service
-    answers = await access_state.ask(service.redis, caller.key.tenant_id, (), [(customer, fields)])
+    answers = await service.together.ask(caller.key.tenant_id, (), [(customer, fields)])
     return dict(answers.found[0].counted)
 
 

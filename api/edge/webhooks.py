@@ -44,7 +44,7 @@ def add_webhook_routes(app: FastAPI, service: EdgeService) -> None:
     )
     async def receive(sourceId: str, request: Request) -> Response:
         """A call of a provider. It carries no API key: its signature says whose it is."""
-        sent = await read_body(request, _BODY_LIMIT, seconds=service.settings.body_seconds)
+        sent = await read_body(request, _BODY_LIMIT, service.body_patience)
         sources = await webhook_calls.find_sources(service.redis, sourceId)
         if not sources:
             raise _unknown(sourceId)

@@ -1,12 +1,11 @@
--- What a decision about access needs, in one round trip: limits counted, counters, what is held back, margin levels.
+-- What decisions about access need, in one round trip: limits counted, counters, what is held back, margin levels.
 --
 -- KEYS[1]  a key of the tenant (names the slot)   ARGV[1]  the tenant's tag, {tenant}
--- ARGV[2]  msgpack {limits = see limits.lua, asked = {{customer, {field, ...}}, ...}}
--- Returns  limits' answers, 1 if refused, and for each asked {counters, held, margin level or ''}; none if refused.
+-- ARGV[2]  msgpack, a list of requests, each {limits, see limits.lua; {{customer, {field, ...}}, ...}}
+-- Returns  for each request the limits' answers, 1 if refused, and for each asked {counters, held, margin level or ''};
+--          none if refused.
 
-local tag, plan = ARGV[1], cmsgpack.unpack(ARGV[2])
-local answers, refused = limit_all(plan.limits)
-if refused then return {answers, 1, {}} end
+local tag = ARGV[1]
 
 local function of(customer, fields)
   if #fields == 0 then return {{}, {}} end
@@ -17,10 +16,18 @@ local function of(customer, fields)
   return {counted, redis.call('HMGET', name, unpack(fields))}
 end
 
-local found = {}
-for nth, asked in ipairs(plan.asked) do
-  local answer = of(asked[1], asked[2])
-  answer[3] = redis.call('HGET', 'margin:' .. tag, asked[1]) or ''
-  found[nth] = answer
+local function answered(limits, questions)
+  local answers, refused = limit_all(limits)
+  if refused then return {answers, 1, {}} end
+  local found = {}
+  for nth, asked in ipairs(questions) do
+    local answer = of(asked[1], asked[2])
+    answer[3] = redis.call('HGET', 'margin:' .. tag, asked[1]) or ''
+    found[nth] = answer
+  end
+  return {answers, 0, found}
 end
-return {answers, 0, found}
+
+local all = {}
+for nth, request in ipairs(cmsgpack.unpack(ARGV[2])) do all[nth] = answered(request[1], request[2]) end
+return all

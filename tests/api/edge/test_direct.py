@@ -3,12 +3,11 @@
 import socket
 
 import httpx
-from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from redis import Redis
 
 from api.edge.app import create_app
-from api.edge.direct import Direct, routes_of
+from api.edge.direct import DirectApp, routes_of
 from api.edge.settings import EdgeSettings
 from tests.api.edge import wire
 from tests.api.edge.world import TENANT_KEY, serving
@@ -23,14 +22,14 @@ def test_every_route_without_parameters_is_answered_directly() -> None:
         for method in route.methods or ()
     }
     assert set(routes_of(app)) == static
-    assert any(middleware.cls is Direct for middleware in app.user_middleware)
+    assert isinstance(app, DirectApp) and set(app.direct) == static
 
 
 async def test_a_direct_answer_is_the_frameworks_answer(redis: Redis, redis_url: str) -> None:
     async with serving(redis_url) as directly, serving(redis_url) as searched:
         app = searched._transport.app  # type: ignore[attr-defined]
-        assert isinstance(app, FastAPI)
-        app.user_middleware = [each for each in app.user_middleware if each.cls is not Direct]
+        assert isinstance(app, DirectApp)
+        app.direct = {}
         for method, path, body in (
             ("POST", "/v1/canAccess", {"customerId": "acme", "featureKey": "api_calls"}),
             ("POST", "/v1/canAccess", {"customerId": "acme"}),
