@@ -158,7 +158,8 @@ def held_before_rate(rated_lines: pl.DataFrame, people: pl.DataFrame, month: str
     missing = said.join(rated_lines, on=_WHO, how="anti")
     line = {
         "month": pl.lit(month),
-        "line_id": pl.format("held_{}_{}", *_WHO),
+        # With how long the tenant's name is, so that no two people's are the same: a_b and c, a and b_c.
+        "line_id": pl.format("held_{}_{}_{}", pl.col("tenant_id").str.len_chars(), *_WHO),
         "line_order": pl.lit(0),
         "line_type": pl.lit("UNPRICED"),
         "description": pl.lit("Held by a gate"),

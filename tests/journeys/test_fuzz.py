@@ -62,11 +62,15 @@ def test_spoiled_bytes_are_refused_and_nothing_else_happens(site: Site) -> None:
     for request in requests:
         status = fuzz.statuses(fuzz.exchange(site.port, request, patience=5))
         assert status and 200 <= status[0] < 500, (request, status)
-    before, began, sent = memory(site), time.monotonic(), 0
+    before, began, sent, away = memory(site), time.monotonic(), 0, 0
     while time.monotonic() < began + SECONDS:
         spoil = dice.choice(fuzz.SPOILS)
         request = spoil(dice.choice(requests), dice)
         answer = fuzz.exchange(site.port, request)
+        if b"REDIS_UNAVAILABLE" in answer:  # it was held up by whatever else this machine does: the truth, and over in a moment
+            time.sleep(2)
+            answer = fuzz.exchange(site.port, request)
+            away += 1
         found = fuzz.statuses(answer)
         assert all(status < 500 for status in found), (spoil.__name__, request[:3000], answer[:500])
         sent += 1
@@ -74,6 +78,7 @@ def test_spoiled_bytes_are_refused_and_nothing_else_happens(site: Site) -> None:
             assert_well(site)
     print(f"{sent} requests")  # noqa: T201
     assert sent > 100
+    assert away <= 1 + sent / 1000, f"Redis was away for {away} of {sent} requests"
     assert_well(site)
     assert memory(site) - before < GROWTH, f"{sent} requests"
 
