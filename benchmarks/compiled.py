@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.load import Measured
 
 _SOURCE = Path(__file__).with_name("timetable.c")
-_KINDS = {"access": b"a", "meter": b"m"}
+_KINDS = {"access": b"a", "meter": b"m", "empty": b"e"}
 Plan = Sequence[tuple[float, str, bytes]]
 
 

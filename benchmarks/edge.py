@@ -1,6 +1,6 @@
 """The edge under load: one worker on the loopback over a Valkey that syncs every write. Put here: one measured series of each.
 
-The empty endpoint is the edge's own `/healthz`: same server, same framework, nothing done.
+The empty endpoint is the edge's own `/healthz`: same server, same short cuts, nothing done. Beside it, FastAPI's (empty.py).
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ BATCH = 1_000
 def measure(repeats: int, log: Any, *, seconds: float = 8.0, workers: int = 1) -> dict[str, Any]:
     """All edge figures, each `repeats` times: lists of numbers by name (milliseconds, or requests and events a second)."""
     found: dict[str, list[float]] = {}
-    with _edge(workers) as (port, valkey_url):
+    with _edge(workers) as (port, valkey_url), _framework() as alone:
         asyncio_run(full_load(port, _access(), connections=16, seconds=1.0))  # warm
         for number in range(1, repeats + 1):
-            for name, figure in {**_once(port, seconds), **_redis_alone(valkey_url)}.items():
+            for name, figure in {**_once(port, alone, seconds), **_redis_alone(valkey_url)}.items():
                 found.setdefault(name, []).append(figure)
             _empty_log(valkey_url)
             log(
@@ -66,26 +66,37 @@ def asyncio_run(work: Any) -> Measured:
     return measured
 
 
-def _once(port: int, seconds: float) -> dict[str, float]:
+def _once(port: int, alone: int, seconds: float) -> dict[str, float]:
+    """alone: the port of FastAPI's empty endpoint."""
+    plan = _timetable(seconds)
+    nothing = [(at, "empty", request("GET", "/healthz", SECRET)) for at, _, _ in plan]
     with client() as program:
-        plan = _timetable(seconds)
-        mixed = at_their_times(program, port, plan) if program else asyncio_run(timetable(port, plan))
+        mixed, bare = (
+            at_their_times(program, port, each) if program else asyncio_run(timetable(port, each))
+            for each in (plan, nothing)
+        )
     assert set(mixed.statuses) == {200, 202}, mixed.statuses
+    assert set(bare.statuses) == {200}, bare.statuses
     figures = {
+        "empty p50 ms": bare.percentile("empty", 0.50),
+        "empty p99 ms": bare.percentile("empty", 0.99),
         "canAccess p50 ms": mixed.percentile("access", 0.50),
         "canAccess p99 ms": mixed.percentile("access", 0.99),
         "meter p50 ms": mixed.percentile("meter", 0.50),
         "meter p95 ms": mixed.percentile("meter", 0.95),
     }
     empty = _throughput(port, "GET", "/healthz", b"", seconds / 2)
+    framework = _throughput(alone, "GET", "/empty", b"", seconds / 2)
     access = _throughput(port, "POST", "/v1/canAccess", _question(7), seconds / 2)
     batches = asyncio_run(full_load(port, _batches(), connections=4, seconds=seconds))
     assert set(batches.statuses) == {202}, batches.statuses
     return {
         **figures,
         "empty requests/s": empty,
+        "FastAPI's empty requests/s": framework,
         "canAccess requests/s": access,
         "canAccess share of empty": access / empty,
+        "canAccess share of FastAPI's empty": access / framework,
         "batch events/s": batches.statuses[202] * BATCH / batches.seconds,
     }
 
@@ -199,9 +210,25 @@ def _edge(workers: int) -> Iterator[tuple[int, str]]:
             process.wait(20)
 
 
-def _answers(port: int) -> bool:
+@contextmanager
+def _framework() -> Iterator[int]:
+    from stack.embedded import free_port
+    from tests import harness
+
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.empty", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+        harness.wait_until(lambda: _answers(port, "/empty"), what="FastAPI's empty endpoint")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answers(port: int, path: str = "/readyz") -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
