@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from domain.access import CustomerRights
+from domain.access import CustomerRights, SubscriptionRights
 from domain.filters import as_text, field_value, meets
 from domain.quantity import MICRO, to_micros
 from domain.usage import UsageEvent
@@ -45,7 +45,7 @@ def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | N
         return []
     operation = OPERATIONS.get(unit.aggregation)
     starts = _period_starts(rights, unit.key, event.occurred_at or 0)
-    if operation is None or not starts or not meets(unit.filters, sent):
+    if operation is None or not starts or (unit.filters and not meets(unit.filters, sent)):
         return []
     amount = _amount(event, sent, operation)
     if amount is None:
@@ -54,14 +54,17 @@ def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | N
 
 
 def _period_starts(rights: CustomerRights, unit: str, moment: int) -> list[int]:
-    found = {
-        start
-        for subscription in rights.subscriptions
-        if unit in subscription.units or any(feature.unit == unit for feature in subscription.features)
-        for start, end in subscription.periods
-        if start <= moment < end
-    }
-    return sorted(found)
+    found = []
+    for subscription in rights.subscriptions:
+        for start, end in subscription.periods:
+            if start <= moment < end and start not in found and _knows(subscription, unit):
+                found.append(start)
+    found.sort()
+    return found
+
+
+def _knows(subscription: SubscriptionRights, unit: str) -> bool:
+    return unit in subscription.units or any(feature.unit == unit for feature in subscription.features)
 
 
 def _amount(event: UsageEvent, sent: Mapping[str, Any], operation: str) -> int | str | None:

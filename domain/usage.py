@@ -40,6 +40,13 @@ TIME_NAMES = ("occurredAt", "occurred_at", "timestamp", "event_timestamp")
 KEY_NAMES = ("idempotencyKey", "idempotency_key")
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
+_make_parts: Any = getattr(json.encoder, "c_make_encoder", None)
+# What the encoder above makes anew for each call, made once: markers, default, text, indent, separators, sorted, skipped, NaN.
+_parts = _make_parts and _make_parts(
+    None, str, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
+)
+
+_USUAL = frozenset({"customerId", "metricName", "quantity", "occurredAt", "idempotencyKey"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,52 @@ def read_event(sent: object, door: Door, *, received_at: int, position: int = 0)
 
     received_at: epoch microseconds. position: place in its request. An event with refusals must not be billed.
     """
+    if type(sent) is dict and (usual := _usual_event(sent, door, received_at)) is not None:
+        return usual
+    return _through_all_gates(sent, door, received_at, position)
+
+
+def _usual_event(sent: dict[str, Any], door: Door, received_at: int) -> UsageEvent | None:
+    """An event under the names that nearly all use, where no gate has anything to say; None: they have to look.
+
+    Never another event than the gates', only sooner."""
+    customer, unit, key = sent.get("customerId"), sent.get("metricName"), sent.get("idempotencyKey")
+    if not (
+        type(customer) is type(unit) is type(key) is str
+        and 0 < len(key) <= LONGEST_TEXT
+        and len(customer) <= LONGEST_TEXT
+        and len(unit) <= LONGEST_TEXT
+        and "\0" not in key
+        and "\0" not in customer
+        and "\0" not in unit
+        and customer.strip()
+        and door.customer_id in (None, customer)
+        and not unit.startswith(SYSTEM_PREFIX)
+    ):
+        return None
+    definition = door.units.get(unit.lower())
+    try:
+        quantity, moment = to_quantity(sent.get("quantity")), to_micros_since_epoch(sent.get("occurredAt"))
+    except (NotAQuantity, NotAnInstant):
+        return None
+    if definition is None or quantity < 0 or not -AGE_LIMIT <= moment - received_at <= FUTURE_LIMIT:
+        return None
+    extras = ""
+    if len(sent) > len(_USUAL):
+        extras = canonical({name: value for name, value in sent.items() if name not in _USUAL})
+    return UsageEvent(
+        customer,
+        definition.key,
+        quantity,
+        moment,
+        key,
+        key_digest(door.tenant_id, key),
+        said_hash(customer, definition.key, plain(quantity), str(moment), extras),
+        definition=definition,
+    )
+
+
+def _through_all_gates(sent: object, door: Door, received_at: int, position: int) -> UsageEvent:
     event = UsageEvent()
     if not isinstance(sent, Mapping):
         event.refuse(
@@ -157,7 +210,7 @@ def said_hash(
 
 def canonical(fields: Mapping[str, Any]) -> str:
     """Fields of an event as text that does not depend on their order."""
-    return _CANONICAL.encode(fields)
+    return "".join(_parts(fields, 0)) if _parts else _CANONICAL.encode(fields)
 
 
 def _find(sent: Mapping[str, Any], names: tuple[str, ...], used: list[str]) -> object:

@@ -365,9 +365,7 @@ def _body(request: Request) -> bytes:
 
 
 def _record(event: UsageEvent, text: str) -> LogRecord:
-    refusal = event.refusals[0] if event.refusals else None
-    act = event.act
-    return LogRecord(
+    record = LogRecord(
         event.customer_id,
         event.unit,
         None if event.quantity is None else plain(event.quantity),
@@ -376,12 +374,16 @@ def _record(event: UsageEvent, text: str) -> LogRecord:
         event.key_hash,
         event.payload_hash,
         event.correction,
-        refusal.code if refusal else None,
-        refusal.detail if refusal else None,
+        None,
+        None,
         event.backfill,
         text,
-        *((act.kind, act.corrects, act.origin_received_at) if act else ()),
     )
+    if event.refusals:
+        record.x, record.d = event.refusals[0].code, event.refusals[0].detail
+    if event.act is not None:
+        record.a, record.o, record.r = event.act.kind, event.act.corrects, event.act.origin_received_at
+    return record
 
 
 def _plan(request: Request) -> bytes:

@@ -144,12 +144,13 @@ async def _read_all(
     """The events as decoded and as read; other requests get their turn in between."""
     sent: list[Any] = []
     events: list[UsageEvent] = []
-    for position, text in enumerate(texts):
-        if position and position % _AT_ONCE == 0:
+    for start in range(0, len(texts), _AT_ONCE):
+        if start:
             await asyncio.sleep(0)
-        decoded, event = _read(text, gates, received_at, position, complete)
-        sent.append(decoded)
-        events.append(event)
+        for position, text in enumerate(texts[start : start + _AT_ONCE], start):
+            decoded, event = _read(text, gates, received_at, position, complete)
+            sent.append(decoded)
+            events.append(event)
     return sent, events
 
 
@@ -187,6 +188,8 @@ def _read(
 
 def _failures(verdicts: str, events: Sequence[UsageEvent]) -> list[tuple[int, Sequence[Refusal]]]:
     failures: list[tuple[int, Sequence[Refusal]]] = []
+    if event_log.REJECTED not in verdicts and event_log.CONFLICT not in verdicts:
+        return failures
     for index, verdict in enumerate(verdicts):
         if verdict == event_log.REJECTED:
             failures.append((index, events[index].refusals))
