@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from domain.access import CustomerRights, SubscriptionRights
+from domain.access import CustomerRights
 from domain.filters import as_text, field_value, meets
 from domain.quantity import MICRO, to_micros
 from domain.usage import UsageEvent
@@ -47,7 +47,7 @@ def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | N
     starts = _period_starts(rights, unit.key, event.occurred_at or 0)
     if operation is None or not starts or (unit.filters and not meets(unit.filters, sent)):
         return []
-    amount = _amount(event, sent, operation)
+    amount = MICRO if unit.aggregation == "COUNT" else _amount(event, sent, operation)
     if amount is None:
         return []
     return [Bump(rights.customer_id, counter_field(unit.key, start), operation, amount) for start in starts]
@@ -56,15 +56,9 @@ def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | N
 def _period_starts(rights: CustomerRights, unit: str, moment: int) -> list[int]:
     found = []
     for subscription in rights.subscriptions:
-        for start, end in subscription.periods:
-            if start <= moment < end and start not in found and _knows(subscription, unit):
-                found.append(start)
-    found.sort()
-    return found
-
-
-def _knows(subscription: SubscriptionRights, unit: str) -> bool:
-    return unit in subscription.units or any(feature.unit == unit for feature in subscription.features)
+        if unit in subscription.units or any(feature.unit == unit for feature in subscription.features):
+            found += [start for start, end in subscription.periods if start <= moment < end]
+    return found if len(found) < 2 else sorted(set(found))
 
 
 def _amount(event: UsageEvent, sent: Mapping[str, Any], operation: str) -> int | str | None:
@@ -73,6 +67,4 @@ def _amount(event: UsageEvent, sent: Mapping[str, Any], operation: str) -> int |
     if operation == DISTINCT:
         value = field_value(sent, unit.event_field) if unit.event_field else None
         return None if value is None else as_text(value)
-    if unit.aggregation == "COUNT":
-        return MICRO
     return to_micros(event.quantity)

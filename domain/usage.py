@@ -45,7 +45,7 @@ _make_parts: Any = getattr(json.encoder, "c_make_encoder", None)
 _parts = _make_parts and _make_parts(
     None, str, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
 )
-
+_BLANK = blake2b(digest_size=16)
 _USUAL = frozenset({"customerId", "metricName", "quantity", "occurredAt", "idempotencyKey"})
 
 
@@ -191,7 +191,7 @@ def _through_all_gates(sent: object, door: Door, received_at: int, position: int
 
 def key_digest(tenant_id: str, idempotency_key: str) -> bytes:
     """16 bytes of BLAKE2b over tenant and key."""
-    return blake2b(f"{tenant_id}\0{idempotency_key}".encode(), digest_size=16).digest()
+    return _digest(f"{tenant_id}\0{idempotency_key}")
 
 
 def key_hash(tenant_id: str, idempotency_key: str) -> int:
@@ -204,8 +204,14 @@ def said_hash(
 ) -> int:
     """Signed 64 bits over what an event says. quantity: as `plain` writes it. moment: epoch microseconds as sent, empty where the
     receipt's time stands in. extras: all other fields as `canonical` writes them, empty without any."""
-    said = f"{customer_id}\0{unit}\0{quantity}\0{moment}\0{extras}"
-    return int.from_bytes(blake2b(said.encode(), digest_size=16).digest()[:8], "big", signed=True)
+    said = _digest(f"{customer_id}\0{unit}\0{quantity}\0{moment}\0{extras}")
+    return int.from_bytes(said[:8], "big", signed=True)
+
+
+def _digest(text: str) -> bytes:
+    hashed = _BLANK.copy()
+    hashed.update(text.encode())
+    return hashed.digest()
 
 
 def canonical(fields: Mapping[str, Any]) -> str:
@@ -342,9 +348,7 @@ def _identify(event: UsageEvent, door: Door, time_given: bool, position: int) ->
         parts = [door.tenant_id, event.customer_id, event.unit, plain(event.quantity), str(event.occurred_at)]
         if not time_given:
             parts += [door.salt, str(position)]
-        event.idempotency_key = (
-            "auto:" + blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
-        )
+        event.idempotency_key = "auto:" + _digest("\0".join(map(str, parts))).hex()
     if event.idempotency_key is not None:
         event.digest = key_digest(door.tenant_id, event.idempotency_key)
 

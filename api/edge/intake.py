@@ -148,10 +148,23 @@ async def _read_all(
         if start:
             await asyncio.sleep(0)
         for position, text in enumerate(texts[start : start + _AT_ONCE], start):
-            decoded, event = _read(text, gates, received_at, position, complete)
+            try:
+                decoded = decode(text)
+            except (ValueError, RecursionError) as error:
+                sent.append({})
+                events.append(_unreadable(error))
+                continue
+            if complete is not None and isinstance(decoded, dict):
+                decoded = complete(decoded)
             sent.append(decoded)
-            events.append(event)
+            events.append(read_event(decoded, gates, received_at=received_at, position=position))
     return sent, events
+
+
+def _unreadable(error: Exception) -> UsageEvent:
+    event = UsageEvent()
+    event.refuse(SCHEMA_INVALID, "event", f"is not valid JSON: {error}")
+    return event
 
 
 def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
@@ -166,24 +179,6 @@ def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
         if isinstance(session, str) and 0 < len(session) <= LONGEST_TEXT:
             found[session] = boundary == "SESSION_END"
     return list(found.items())
-
-
-def _read(
-    text: str,
-    door: Door,
-    received_at: int,
-    position: int,
-    complete: Callable[[dict[str, Any]], dict[str, Any]] | None,
-) -> tuple[Any, UsageEvent]:
-    try:
-        decoded = decode(text)
-    except (ValueError, RecursionError) as error:
-        event = UsageEvent()
-        event.refuse(SCHEMA_INVALID, "event", f"is not valid JSON: {error}")
-        return {}, event
-    if complete is not None and isinstance(decoded, dict):
-        decoded = complete(decoded)
-    return decoded, read_event(decoded, door, received_at=received_at, position=position)
 
 
 def _failures(verdicts: str, events: Sequence[UsageEvent]) -> list[tuple[int, Sequence[Refusal]]]:

@@ -72,10 +72,13 @@ local entry = {'r', ARGV[6], 's', ARGV[7], 'i', ARGV[8], 'v', line, 'b', ARGV[9]
 if ARGV[10] ~= '' then entry[11], entry[12] = 't', ARGV[10] end
 local id = call('XADD', log, '*', unpack(entry))
 for start = 1, #remember, 2 * CHUNK do
-  local stop = math.min(start + 2 * CHUNK - 1, #remember)
-  local fresh, many = {unpack(remember, start, stop)}, (stop - start + 1) / 2
-  fresh[2 * many + 1], fresh[2 * many + 2] = 'EX', ttl
-  if many == 1 or pcall('MSETEX', many, unpack(fresh)) ~= 1 then -- not every server knows it
+  local stop, is_set = math.min(start + 2 * CHUNK - 1, #remember), false
+  if stop > start + 1 then
+    local fresh, many = {unpack(remember, start, stop)}, (stop - start + 1) / 2
+    fresh[2 * many + 1], fresh[2 * many + 2] = 'EX', ttl
+    is_set = pcall('MSETEX', many, unpack(fresh)) == 1 -- not every server can
+  end
+  if not is_set then
     for nth = start, stop, 2 do call('SET', remember[nth], remember[nth + 1], 'EX', ttl) end
   end
 end
@@ -107,13 +110,15 @@ local function distinct(counter, value)
   end
 end
 
-local sums, moved = {}, {}
+local sums, customers, listed = {}, {}, {}
 local counters, whichs, amounts = plan.counters, plan.which, plan.amounts
 for nth, position in ipairs(plan.events) do
   if verdicts[position] == 'A' then
     local which, amount = whichs[nth], amounts[nth]
     local counter = counters[which]
-    moved[which] = counter[1]
+    if not listed[counter[1]] then
+      listed[counter[1]], customers[#customers + 1] = true, counter[1]
+    end
     if counter[3] == 'M' then
       raise(counter, amount)
     elseif counter[3] == 'U' then
@@ -126,8 +131,6 @@ for nth, position in ipairs(plan.events) do
   end
 end
 for which, sum in pairs(sums) do add(counters[which], sum) end
-local customers = {}
-for _, customer in pairs(moved) do customers[#customers + 1] = customer end
 for start = 1, #customers, CHUNK do
   pcall('SADD', 'counted:' .. tag, unpack(customers, start, math.min(start + CHUNK - 1, #customers)))
 end
