@@ -149,9 +149,6 @@ def _usual_event(sent: dict[str, Any], door: Door, received_at: int) -> UsageEve
         return None
     if definition is None or quantity < 0 or not -AGE_LIMIT <= moment - received_at <= FUTURE_LIMIT:
         return None
-    extras = ""
-    if len(sent) > len(_USUAL):
-        extras = canonical({name: value for name, value in sent.items() if name not in _USUAL})
     return UsageEvent(
         customer,
         definition.key,
@@ -159,9 +156,18 @@ def _usual_event(sent: dict[str, Any], door: Door, received_at: int) -> UsageEve
         moment,
         key,
         key_digest(door.tenant_id, key),
-        said_hash(customer, definition.key, plain(quantity), str(moment), extras),
+        said_hash(customer, definition.key, plain(quantity), str(moment), _usual_extras(sent)),
         definition=definition,
     )
+
+
+def _usual_extras(sent: dict[str, Any]) -> str:
+    """All but the usual fields, as `canonical` writes them."""
+    if len(sent) == len(_USUAL):
+        return ""
+    if len(sent) == len(_USUAL) + 1 and "metadata" in sent:
+        return f'{{"metadata":{canonical(sent["metadata"])}}}'
+    return canonical({name: value for name, value in sent.items() if name not in _USUAL})
 
 
 def _through_all_gates(sent: object, door: Door, received_at: int, position: int) -> UsageEvent:

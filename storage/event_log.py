@@ -390,11 +390,10 @@ def _plan(request: Request) -> bytes:
     counters: dict[tuple[str, str, str], int] = {}
     events, which, amounts = [], [], []
     for position, several in enumerate(request.bumps, start=1):
-        for bump in several:
-            counter = (bump.customer_id, bump.field, bump.operation)
+        for customer, field, operation, amount in several:
             events.append(position)
-            which.append(counters.setdefault(counter, len(counters) + 1))
-            amounts.append(bump.amount if isinstance(bump.amount, str) else _lua_number(bump.amount))
+            which.append(counters.setdefault((customer, field, operation), len(counters) + 1))
+            amounts.append(amount if isinstance(amount, str) else _lua_number(amount))
     plan = {
         "counters": list(counters),
         "events": events,
