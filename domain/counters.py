@@ -45,23 +45,20 @@ def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | N
         return []
     operation = OPERATIONS.get(unit.aggregation)
     starts = _period_starts(rights, unit.key, event.occurred_at or 0)
-    if operation is None or not starts or not meets(unit.filters, sent):
+    if operation is None or not starts or (unit.filters and not meets(unit.filters, sent)):
         return []
-    amount = _amount(event, sent, operation)
+    amount = MICRO if unit.aggregation == "COUNT" else _amount(event, sent, operation)
     if amount is None:
         return []
     return [Bump(rights.customer_id, counter_field(unit.key, start), operation, amount) for start in starts]
 
 
 def _period_starts(rights: CustomerRights, unit: str, moment: int) -> list[int]:
-    found = {
-        start
-        for subscription in rights.subscriptions
-        if unit in subscription.units or any(feature.unit == unit for feature in subscription.features)
-        for start, end in subscription.periods
-        if start <= moment < end
-    }
-    return sorted(found)
+    found = []
+    for subscription in rights.subscriptions:
+        if unit in subscription.units or any(feature.unit == unit for feature in subscription.features):
+            found += [start for start, end in subscription.periods if start <= moment < end]
+    return found if len(found) < 2 else sorted(set(found))
 
 
 def _amount(event: UsageEvent, sent: Mapping[str, Any], operation: str) -> int | str | None:
@@ -70,6 +67,4 @@ def _amount(event: UsageEvent, sent: Mapping[str, Any], operation: str) -> int |
     if operation == DISTINCT:
         value = field_value(sent, unit.event_field) if unit.event_field else None
         return None if value is None else as_text(value)
-    if unit.aggregation == "COUNT":
-        return MICRO
     return to_micros(event.quantity)

@@ -23,6 +23,7 @@ _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,12}))?\s?(?:([Zz])|([+-]\d\d:?\d\d))?", re.ASCII
 )
 _EPOCH_MILLIS = re.compile(r"-?\d{1,17}(?:\.\d{1,12})?", re.ASCII)
+_MOST_MILLIS = 10**16
 _RIGHT = "send ISO 8601 such as 2026-01-31T23:59:59.123Z, or epoch milliseconds"
 
 
@@ -48,6 +49,8 @@ def to_micros_since_epoch(sent: object) -> int:
     """
     if isinstance(sent, str):
         return _from_text(sent.strip())
+    if type(sent) is int and -_MOST_MILLIS < sent < _MOST_MILLIS:
+        return _within(sent * 1000)
     if type(sent) is int or isinstance(sent, Decimal):
         return _from_millis(Decimal(sent))
     raise NotAnInstant(f"is not a time; {_RIGHT}")

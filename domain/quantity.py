@@ -16,6 +16,7 @@ MICRO = 1_000_000
 _STEP = Decimal(1).scaleb(-PLACES)
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _LIMIT_EXPONENT = 17
+_WHOLE_LIMIT = 10**_LIMIT_EXPONENT
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 _LONGEST = 120
 
@@ -30,7 +31,7 @@ def to_quantity(sent: object) -> Decimal:
     Booleans, NaN, infinities and empty text are no numbers. Binary floats neither: decode JSON into Decimals.
     """
     if type(sent) is int:
-        if -(10**_LIMIT_EXPONENT) < sent < 10**_LIMIT_EXPONENT:
+        if -_WHOLE_LIMIT < sent < _WHOLE_LIMIT:
             return Decimal(sent)
         raise NotAQuantity("is out of range; quantities are below 10^17")
     if isinstance(sent, str):

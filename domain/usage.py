@@ -40,6 +40,13 @@ TIME_NAMES = ("occurredAt", "occurred_at", "timestamp", "event_timestamp")
 KEY_NAMES = ("idempotencyKey", "idempotency_key")
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
+_make_parts: Any = getattr(json.encoder, "c_make_encoder", None)
+# What the encoder above makes anew for each call, made once: markers, default, text, indent, separators, sorted, skipped, NaN.
+_parts = _make_parts and _make_parts(
+    None, str, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
+)
+_BLANK = blake2b(digest_size=16)
+_USUAL = frozenset({"customerId", "metricName", "quantity", "occurredAt", "idempotencyKey"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,58 @@ def read_event(sent: object, door: Door, *, received_at: int, position: int = 0)
 
     received_at: epoch microseconds. position: place in its request. An event with refusals must not be billed.
     """
+    if type(sent) is dict and (usual := _usual_event(sent, door, received_at)) is not None:
+        return usual
+    return _through_all_gates(sent, door, received_at, position)
+
+
+def _usual_event(sent: dict[str, Any], door: Door, received_at: int) -> UsageEvent | None:
+    """An event under the names that nearly all use, where no gate has anything to say; None: they have to look.
+
+    Never another event than the gates', only sooner."""
+    customer, unit, key = sent.get("customerId"), sent.get("metricName"), sent.get("idempotencyKey")
+    if not (
+        type(customer) is type(unit) is type(key) is str
+        and 0 < len(key) <= LONGEST_TEXT
+        and len(customer) <= LONGEST_TEXT
+        and len(unit) <= LONGEST_TEXT
+        and "\0" not in key
+        and "\0" not in customer
+        and "\0" not in unit
+        and customer.strip()
+        and door.customer_id in (None, customer)
+        and not unit.startswith(SYSTEM_PREFIX)
+    ):
+        return None
+    definition = door.units.get(unit.lower())
+    try:
+        quantity, moment = to_quantity(sent.get("quantity")), to_micros_since_epoch(sent.get("occurredAt"))
+    except (NotAQuantity, NotAnInstant):
+        return None
+    if definition is None or quantity < 0 or not -AGE_LIMIT <= moment - received_at <= FUTURE_LIMIT:
+        return None
+    return UsageEvent(
+        customer,
+        definition.key,
+        quantity,
+        moment,
+        key,
+        key_digest(door.tenant_id, key),
+        said_hash(customer, definition.key, plain(quantity), str(moment), _usual_extras(sent)),
+        definition=definition,
+    )
+
+
+def _usual_extras(sent: dict[str, Any]) -> str:
+    """All but the usual fields, as `canonical` writes them."""
+    if len(sent) == len(_USUAL):
+        return ""
+    if len(sent) == len(_USUAL) + 1 and "metadata" in sent:
+        return f'{{"metadata":{canonical(sent["metadata"])}}}'
+    return canonical({name: value for name, value in sent.items() if name not in _USUAL})
+
+
+def _through_all_gates(sent: object, door: Door, received_at: int, position: int) -> UsageEvent:
     event = UsageEvent()
     if not isinstance(sent, Mapping):
         event.refuse(
@@ -138,7 +197,7 @@ def read_event(sent: object, door: Door, *, received_at: int, position: int = 0)
 
 def key_digest(tenant_id: str, idempotency_key: str) -> bytes:
     """16 bytes of BLAKE2b over tenant and key."""
-    return blake2b(f"{tenant_id}\0{idempotency_key}".encode(), digest_size=16).digest()
+    return _digest(f"{tenant_id}\0{idempotency_key}")
 
 
 def key_hash(tenant_id: str, idempotency_key: str) -> int:
@@ -151,13 +210,19 @@ def said_hash(
 ) -> int:
     """Signed 64 bits over what an event says. quantity: as `plain` writes it. moment: epoch microseconds as sent, empty where the
     receipt's time stands in. extras: all other fields as `canonical` writes them, empty without any."""
-    said = f"{customer_id}\0{unit}\0{quantity}\0{moment}\0{extras}"
-    return int.from_bytes(blake2b(said.encode(), digest_size=16).digest()[:8], "big", signed=True)
+    said = _digest(f"{customer_id}\0{unit}\0{quantity}\0{moment}\0{extras}")
+    return int.from_bytes(said[:8], "big", signed=True)
+
+
+def _digest(text: str) -> bytes:
+    hashed = _BLANK.copy()
+    hashed.update(text.encode())
+    return hashed.digest()
 
 
 def canonical(fields: Mapping[str, Any]) -> str:
     """Fields of an event as text that does not depend on their order."""
-    return _CANONICAL.encode(fields)
+    return "".join(_parts(fields, 0)) if _parts else _CANONICAL.encode(fields)
 
 
 def _find(sent: Mapping[str, Any], names: tuple[str, ...], used: list[str]) -> object:
@@ -289,9 +354,7 @@ def _identify(event: UsageEvent, door: Door, time_given: bool, position: int) ->
         parts = [door.tenant_id, event.customer_id, event.unit, plain(event.quantity), str(event.occurred_at)]
         if not time_given:
             parts += [door.salt, str(position)]
-        event.idempotency_key = (
-            "auto:" + blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
-        )
+        event.idempotency_key = "auto:" + _digest("\0".join(map(str, parts))).hex()
     if event.idempotency_key is not None:
         event.digest = key_digest(door.tenant_id, event.idempotency_key)
 

@@ -365,9 +365,7 @@ def _body(request: Request) -> bytes:
 
 
 def _record(event: UsageEvent, text: str) -> LogRecord:
-    refusal = event.refusals[0] if event.refusals else None
-    act = event.act
-    return LogRecord(
+    record = LogRecord(
         event.customer_id,
         event.unit,
         None if event.quantity is None else plain(event.quantity),
@@ -376,23 +374,26 @@ def _record(event: UsageEvent, text: str) -> LogRecord:
         event.key_hash,
         event.payload_hash,
         event.correction,
-        refusal.code if refusal else None,
-        refusal.detail if refusal else None,
+        None,
+        None,
         event.backfill,
         text,
-        *((act.kind, act.corrects, act.origin_received_at) if act else ()),
     )
+    if event.refusals:
+        record.x, record.d = event.refusals[0].code, event.refusals[0].detail
+    if event.act is not None:
+        record.a, record.o, record.r = event.act.kind, event.act.corrects, event.act.origin_received_at
+    return record
 
 
 def _plan(request: Request) -> bytes:
     counters: dict[tuple[str, str, str], int] = {}
     events, which, amounts = [], [], []
     for position, several in enumerate(request.bumps, start=1):
-        for bump in several:
-            counter = (bump.customer_id, bump.field, bump.operation)
+        for customer, field, operation, amount in several:
             events.append(position)
-            which.append(counters.setdefault(counter, len(counters) + 1))
-            amounts.append(bump.amount if isinstance(bump.amount, str) else _lua_number(bump.amount))
+            which.append(counters.setdefault((customer, field, operation), len(counters) + 1))
+            amounts.append(amount if isinstance(amount, str) else _lua_number(amount))
     plan = {
         "counters": list(counters),
         "events": events,

@@ -21,10 +21,11 @@
 
 local log, tag, ttl, gates, keys = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local CHUNK = 1000
-local SUMMABLE = 500000000000 -- 10,000 such amounts still add up exactly in a double
+local call, pcall, sub = redis.call, redis.pcall, string.sub
 
-local undecided = {}
+local undecided, verdicts = {}, {}
 for position = 1, #gates do
+  verdicts[position] = 'X'
   if string.byte(gates, position) == 63 then undecided[#undecided + 1] = position end
 end
 if #keys ~= 48 * #undecided then
@@ -32,90 +33,107 @@ if #keys ~= 48 * #undecided then
 end
 local plan = cmsgpack.unpack(ARGV[5])
 local kept = plan.kept and 'kept:' .. tag .. ':' .. plan.kept[1]
-if kept and tonumber(redis.call('GET', kept) or 0) >= plan.kept[2] then return {'', '', 0, {}, {}} end
+if kept and tonumber(call('GET', kept) or 0) >= plan.kept[2] then return {'', '', 0, {}, {}} end
 local limits, refused = limit_all(plan.limits)
 if refused then return {'', '', 0, limits, {}} end
 
 -- Decide, reading only.
-local verdicts, first, remember = {}, {}, {}
-for position = 1, #gates do verdicts[position] = 'X' end
-for start = 1, #undecided, CHUNK do
-  local stop = math.min(start + CHUNK - 1, #undecided)
+local first, remember = {}, {} -- remember: name, payload, name, payload, …
+local prefix = 'seen:' .. tag .. ':'
+for start = 0, #undecided - 1, CHUNK do
+  local many = math.min(CHUNK, #undecided - start)
   local names = {}
-  for nth = start, stop do
-    names[#names + 1] = 'seen:' .. tag .. ':' .. string.sub(keys, nth * 48 - 47, nth * 48 - 16)
+  for nth = 1, many do
+    local at = (start + nth) * 48
+    names[nth] = prefix .. sub(keys, at - 47, at - 16)
   end
-  local known = redis.call('MGET', unpack(names))
-  for nth = start, stop do
-    local name = names[nth - start + 1]
-    local payload = string.sub(keys, nth * 48 - 15, nth * 48)
-    local before = first[name] or known[nth - start + 1]
+  local known = call('MGET', unpack(names))
+  for nth = 1, many do
+    local name, at = names[nth], (start + nth) * 48
+    local payload = sub(keys, at - 15, at)
+    local before = first[name] or known[nth]
     if not before then
       first[name] = payload
-      remember[#remember + 1] = name
-      verdicts[undecided[nth]] = 'A'
+      local last = #remember
+      remember[last + 1], remember[last + 2] = name, payload
+      verdicts[undecided[start + nth]] = 'A'
     elseif before == payload then
-      verdicts[undecided[nth]] = 'D'
+      verdicts[undecided[start + nth]] = 'D'
     else
-      verdicts[undecided[nth]] = 'C'
+      verdicts[undecided[start + nth]] = 'C'
     end
   end
 end
 
 -- Write: the entry first.
-local created = 1 - redis.call('EXISTS', log)
+local created = 1 - call('EXISTS', log)
 local line = table.concat(verdicts)
 local entry = {'r', ARGV[6], 's', ARGV[7], 'i', ARGV[8], 'v', line, 'b', ARGV[9]}
 if ARGV[10] ~= '' then entry[11], entry[12] = 't', ARGV[10] end
-local id = redis.call('XADD', log, '*', unpack(entry))
-for _, name in ipairs(remember) do redis.call('SET', name, first[name], 'EX', ttl) end
-if kept then redis.call('SET', kept, plan.kept[2], 'EX', ttl) end
+local id = call('XADD', log, '*', unpack(entry))
+for start = 1, #remember, 2 * CHUNK do
+  local stop, is_set = math.min(start + 2 * CHUNK - 1, #remember), false
+  if stop > start + 1 then
+    local fresh, many = {unpack(remember, start, stop)}, (stop - start + 1) / 2
+    fresh[2 * many + 1], fresh[2 * many + 2] = 'EX', ttl
+    is_set = pcall('MSETEX', many, unpack(fresh)) == 1 -- not every server can
+  end
+  if not is_set then
+    for nth = start, stop, 2 do call('SET', remember[nth], remember[nth + 1], 'EX', ttl) end
+  end
+end
+if kept then call('SET', kept, plan.kept[2], 'EX', ttl) end
 
 -- Count what was accepted. A counter that cannot hold its value stays at the largest number there is.
 local function usage(counter) return 'usage:' .. tag .. ':' .. counter[1] end
 
 local function add(counter, amount)
-  local moved = redis.pcall('HINCRBY', usage(counter), counter[2], amount)
+  local moved = pcall('HINCRBY', usage(counter), counter[2], amount)
   if type(moved) == 'table' and moved.err and string.find(moved.err, 'overflow') then
-    local edge = string.sub(amount, 1, 1) == '-' and '-9223372036854775808' or '9223372036854775807'
-    redis.pcall('HSET', usage(counter), counter[2], edge)
+    local edge = sub(amount, 1, 1) == '-' and '-9223372036854775808' or '9223372036854775807'
+    pcall('HSET', usage(counter), counter[2], edge)
   end
 end
 
 local function raise(counter, amount)
-  local held = redis.pcall('HGET', usage(counter), counter[2])
+  local held = pcall('HGET', usage(counter), counter[2])
   if type(held) == 'table' then return end
   if not held or tonumber(held) < tonumber(amount) then
-    redis.pcall('HSET', usage(counter), counter[2], amount)
+    pcall('HSET', usage(counter), counter[2], amount)
   end
 end
 
 local function distinct(counter, value)
   local values = 'distinct:' .. tag .. ':' .. counter[1] .. '|' .. counter[2]
-  if redis.pcall('PFADD', values, value) == 1 then
-    redis.pcall('HSET', usage(counter), counter[2], string.format('%.0f', redis.call('PFCOUNT', values) * 1000000))
+  if pcall('PFADD', values, value) == 1 then
+    pcall('HSET', usage(counter), counter[2], string.format('%.0f', call('PFCOUNT', values) * 1000000))
   end
 end
 
-local sums, customers = {}, {}
+local sums, customers, listed = {}, {}, {}
+local counters, whichs, amounts = plan.counters, plan.which, plan.amounts
 for nth, position in ipairs(plan.events) do
   if verdicts[position] == 'A' then
-    local which, amount = plan.which[nth], plan.amounts[nth]
-    local counter = plan.counters[which]
-    customers[counter[1]] = true
+    local which, amount = whichs[nth], amounts[nth]
+    local counter = counters[which]
+    if not listed[counter[1]] then
+      listed[counter[1]], customers[#customers + 1] = true, counter[1]
+    end
     if counter[3] == 'M' then
       raise(counter, amount)
     elseif counter[3] == 'U' then
       distinct(counter, amount)
-    elseif math.abs(tonumber(amount)) <= SUMMABLE then
-      sums[which] = (sums[which] or 0) + tonumber(amount)
+    elseif type(amount) == 'number' then
+      sums[which] = (sums[which] or 0) + amount
     else
       add(counter, amount)
     end
   end
 end
-for which, sum in pairs(sums) do add(plan.counters[which], string.format('%.0f', sum)) end
-for customer in pairs(customers) do redis.pcall('SADD', 'counted:' .. tag, customer) end
+for which, sum in pairs(sums) do add(counters[which], sum) end
+for start = 1, #customers, CHUNK do
+  pcall('SADD', 'counted:' .. tag, unpack(customers, start, math.min(start + CHUNK - 1, #customers)))
+end
 
 -- Sessions seen, those forgotten for an hour dropped; who is told that a session was killed stops it.
 local killed = {}
@@ -124,15 +142,15 @@ if #plan.sessions > 0 then
   local now = math.floor(tonumber(ARGV[6]) / 1000000)
   for _, session in ipairs(plan.sessions) do
     if session[2] == 1 then
-      redis.pcall('ZREM', seen, session[1])
+      pcall('ZREM', seen, session[1])
     else
-      redis.pcall('ZADD', seen, now, session[1])
+      pcall('ZADD', seen, now, session[1])
     end
-    local until_ = redis.pcall('ZSCORE', dead, session[1])
+    local until_ = pcall('ZSCORE', dead, session[1])
     if type(until_) == 'string' and tonumber(until_) > now then killed[#killed + 1] = session[1] end
   end
-  redis.pcall('ZREMRANGEBYSCORE', seen, '-inf', now - 3600)
-  redis.pcall('ZREMRANGEBYRANK', seen, 0, -100001)
+  pcall('ZREMRANGEBYSCORE', seen, '-inf', now - 3600)
+  pcall('ZREMRANGEBYRANK', seen, 0, -100001)
 end
 
 return {line, id, created, limits, killed}

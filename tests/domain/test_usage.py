@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from types import MappingProxyType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.access import UnitRecord
 from domain.instant import DAY, HOUR, MINUTE, to_micros_since_epoch
-from domain.usage import Door, UsageEvent, read_event
+from domain.usage import Door, UsageEvent, canonical, read_event
 
 NOW = to_micros_since_epoch("2026-03-01T12:00:00Z")
 CALLS = UnitRecord("api_calls", "API Calls", "COUNT")
@@ -216,6 +220,53 @@ def test_equal_payloads_have_equal_hashes_however_they_are_written() -> None:
     )
     other = read(metadata={"a": 1, "b": 3})
     assert first.payload_hash == again.payload_hash != other.payload_hash
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=3),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.decimals()
+            | st.text(max_size=3)
+            | st.floats()
+            | st.dates(),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+            ),
+            max_leaves=8,
+        ),
+    )
+)
+def test_what_hashes_are_made_over_is_written_as_it_always_was(fields: dict[str, object]) -> None:
+    assert canonical(fields) == json.dumps(fields, sort_keys=True, separators=(",", ":"), default=str)
+
+
+_ODD = [
+    None, "", " ", "x", "a\0b", "k" * 512, "k" * 513, 0, 1, -1, 0.5, True, 10**17, 10**17 - 1, "1e3", [], {"b": [1]}, {"b": 1, "a": "é"},
+    Decimal("0.50"), Decimal("-0"), Decimal("NaN"), "acme", "API Calls", "credits", "nope", "system.tick", "2026-03-01T11:59:59Z",
+    "2020-01-01", *((NOW + moved) // 1000 for moved in (0, 5 * MINUTE, 5 * MINUTE + 1000, -90 * DAY, -90 * DAY - 1000)), 10**16,
+    Decimal(NOW) / 1000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*GOOD, "value", "event", "customer", "timestamp", "metadata"])
+@pytest.mark.parametrize(
+    "door",
+    [
+        DOOR,
+        ACMES_DOOR,
+        Door("t1", UNITS, "other"),
+        Door("t1", {**UNITS, "system.tick": CALLS}, backfill="asked"),
+    ],
+)
+def test_the_short_way_for_usual_events_leads_to_the_same_as_the_gates(name: str, door: Door) -> None:
+    without = {each: value for each, value in GOOD.items() if each != name}
+    for sent in (without, *({**GOOD, name: value} for value in _ODD)):
+        gates = read_event(MappingProxyType(sent), door, received_at=NOW)  # no dict: never the short way
+        assert read_event(sent, door, received_at=NOW) == gates, sent
 
 
 def test_a_time_taken_from_the_receipt_is_no_part_of_the_payload() -> None:

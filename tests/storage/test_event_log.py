@@ -77,6 +77,17 @@ def test_keys_are_remembered_for_a_while_only(redis: Redis) -> None:
     assert 0 < redis.ttl(name) <= 60
 
 
+def test_keys_are_remembered_by_a_server_that_cannot_set_many_at_once(redis: Redis, redis_url: str) -> None:
+    redis.acl_setuser("older", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-msetex"])
+    try:
+        with Redis.from_url(redis_url, username="older", password="any") as client:
+            assert event_log.append(client, request(event("a"), event("b")), remember=60).verdicts == "AA"
+            assert event_log.append(client, request(event("a"), event("b", 2)), remember=60).verdicts == "DC"
+    finally:
+        redis.acl_deluser("older")
+    assert all(0 < redis.ttl(name) <= 60 for name in redis.keys("seen:*"))
+
+
 def test_counters_move_for_accepted_events_alone(redis: Redis) -> None:
     events = [event("a"), event("a"), event("b"), event("c", "x")]
     event_log.append(redis, request(*events, bumps=[plus(1), plus(10), plus(100), plus(1000)]))
