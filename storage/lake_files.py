@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -38,10 +38,9 @@ class Files:
             return []
         if not partition_by:
             return [self._write(frame, {})]
-        parts = frame.partition_by(*partition_by, as_dict=True, include_key=False)
         return [
             self._write(part, dict(zip(partition_by, map(str, values), strict=True)))
-            for values, part in parts.items()
+            for values, part in _parts(frame, partition_by)
         ]
 
     def scan(self) -> pl.LazyFrame | None:
@@ -82,6 +81,14 @@ class Files:
             data_change=True,
             stats=statistics(frame),
         )
+
+
+def _parts(frame: pl.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[object, ...], pl.DataFrame]]:
+    """The rows of each partition; rows that all belong to one are not moved."""
+    there = frame.select(by).unique()
+    if there.height == 1:
+        return [(there.row(0), frame.drop(by))]
+    return frame.partition_by(*by, as_dict=True, include_key=False).items()
 
 
 def statistics(frame: pl.DataFrame) -> str:
