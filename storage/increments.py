@@ -40,7 +40,7 @@ class Standing:
         """Those whose key hash is among `hashes`."""
         if not self._frames:
             self._frames.append(self._before())
-        wanted = pl.LazyFrame({"key_hash": hashes}).unique()
+        wanted = pl.LazyFrame({"key_hash": hashes})
         return pl.concat(self._frames).lazy().join(wanted, on="key_hash", how="semi").collect()
 
     def add(self, kept: pl.DataFrame) -> None:
@@ -55,12 +55,14 @@ class Standing:
     def _before(self) -> pl.DataFrame:
         """Reads one 8-byte column of the history, and the keys themselves only where a hash was found."""
         history = self.lake.scan("validated_events").filter(pl.col("raw_seq") < self.first)
+        if history.select("raw_seq").head(1).collect().is_empty():
+            return history.select(_KEY_COLUMNS).head(0).collect()
         new = self.lake.scan("raw_events").filter(
             pl.col("raw_seq") >= self.first, pl.col("raw_seq") <= self.last
         )
         found = (
             history.select("key_hash", "raw_seq")
-            .join(new.select("key_hash").drop_nulls().unique(), on="key_hash", how="semi")
+            .join(new.select("key_hash"), on="key_hash", how="semi")
             .collect(engine="streaming")["raw_seq"]
         )
         if found.is_empty():

@@ -36,12 +36,15 @@ class Files:
         """One file for each partition, on disk for good; the actions that would add them. No rows: no files."""
         if frame.is_empty():
             return []
-        if not partition_by:
-            return [self._write(frame, {})]
-        return [
+        before = len(self._written)
+        actions = [
             self._write(part, dict(zip(partition_by, map(str, values), strict=True)))
             for values, part in _parts(frame, partition_by)
         ]
+        files = [file for file, _ in self._written[before:]]
+        for path in (*files, *{file.parent for file in files}, self.folder):
+            sync(path)
+        return actions
 
     def scan(self) -> pl.LazyFrame | None:
         """The rows written so far, committed or not; None: there are none."""
@@ -70,8 +73,6 @@ class Files:
         name = Path(*(f"{key}={value}" for key, value in partition.items()), f"part-{uuid4()}.snappy.parquet")
         file = self.folder / name
         frame.write_parquet(file, compression="snappy", row_group_size=ROW_GROUP, mkdir=True)
-        sync(file)
-        sync(file.parent)
         self._written.append((file, partition))
         return AddAction(
             path=name.as_posix(),
@@ -85,6 +86,8 @@ class Files:
 
 def _parts(frame: pl.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[object, ...], pl.DataFrame]]:
     """The rows of each partition; rows that all belong to one are not moved."""
+    if not by:
+        return [((), frame)]
     there = frame.select(by).unique()
     if there.height == 1:
         return [(there.row(0), frame.drop(by))]
