@@ -57,6 +57,7 @@ def _child(module: str, *arguments: str) -> dict[str, Any]:
 def _world(folder: Path, customers: int, files: list[str]) -> Iterator[Path]:
     """A data folder with raw events in the lake and a catalog in a fresh PostgreSQL; its addresses in the environment."""
     from stack.embedded import Postgres
+    from stack.settings import memory_environment
     from tests import harness
 
     home = folder / "home"
@@ -71,6 +72,7 @@ def _world(folder: Path, customers: int, files: list[str]) -> Iterator[Path]:
                 AFORO_DATABASE_URL=server.url("bench"),
                 AFORO_REDIS_URL=valkey.url,
                 AFORO_LAKE_URL=str(home / "lake"),
+                **memory_environment(),
             )
             _fill(home, files, customers)
             yield home

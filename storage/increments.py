@@ -10,6 +10,7 @@ before the batch) and writes only to the table that lacks them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -17,8 +18,8 @@ import polars as pl
 from storage.lake import Cursor, Lake
 
 MARKER = "raw_events"
-BATCH = 500_000
-STRETCH = 10
+BATCH = 1_000_000
+STRETCH = 5
 """Batches for which the history is looked through once."""
 MOST_BYTES = 512 * 1024 * 1024
 """Of keys held meanwhile; with more, the next stretch begins earlier."""
@@ -39,7 +40,7 @@ class Standing:
         """Those whose key hash is among `hashes`."""
         if not self._frames:
             self._frames.append(self._before())
-        wanted = pl.LazyFrame({"key_hash": hashes}).unique()
+        wanted = pl.LazyFrame({"key_hash": hashes})
         return pl.concat(self._frames).lazy().join(wanted, on="key_hash", how="semi").collect()
 
     def add(self, kept: pl.DataFrame) -> None:
@@ -54,12 +55,14 @@ class Standing:
     def _before(self) -> pl.DataFrame:
         """Reads one 8-byte column of the history, and the keys themselves only where a hash was found."""
         history = self.lake.scan("validated_events").filter(pl.col("raw_seq") < self.first)
+        if history.select("raw_seq").head(1).collect().is_empty():
+            return history.select(_KEY_COLUMNS).head(0).collect()
         new = self.lake.scan("raw_events").filter(
             pl.col("raw_seq") >= self.first, pl.col("raw_seq") <= self.last
         )
         found = (
             history.select("key_hash", "raw_seq")
-            .join(new.select("key_hash").drop_nulls().unique(), on="key_hash", how="semi")
+            .join(new.select("key_hash"), on="key_hash", how="semi")
             .collect(engine="streaming")["raw_seq"]
         )
         if found.is_empty():
@@ -94,17 +97,33 @@ class Increment:
 def increments(lake: Lake, *, batch: int = BATCH, most_bytes: int = MOST_BYTES) -> Iterator[Increment]:
     """Raw events that validated_events or quarantined_events have not seen yet, in order, at most `batch` at a time.
 
-    Cost: each new event is read once; the history's hashes once for ten batches.
+    Cost: each new event is read once; the history's hashes once for five batches. Memory: two batches, one of them being read
+    while the other is decided and written.
     """
     validated, quarantined = lake.cursor("validated_events"), lake.cursor("quarantined_events")
     seen = min(validated.marker(MARKER) or 0, quarantined.marker(MARKER) or 0)
     last = lake.cursor("raw_events").marker("raw_seq") or 0
-    while seen < last:
-        standing = Standing(lake, seen + 1, min(seen + STRETCH * batch, last))
-        while seen < standing.last and standing.size <= most_bytes:
-            upto = min(seen + batch, standing.last)
-            raw = (
-                lake.scan("raw_events").filter(pl.col("raw_seq") > seen, pl.col("raw_seq") <= upto).collect()
-            )
-            yield Increment(raw, seen + 1, upto, standing, validated, quarantined)
-            seen = upto
+    standing = None
+    for raw, first, upto in _read_ahead(_raw(lake, seen + 1, last, batch)):
+        if standing is None or first > standing.last or standing.size > most_bytes:
+            standing = Standing(lake, first, min(first - 1 + STRETCH * batch, last))
+        yield Increment(raw, first, upto, standing, validated, quarantined)
+
+
+_Batch = tuple[pl.DataFrame, int, int]
+
+
+def _raw(lake: Lake, first: int, last: int, batch: int) -> Iterator[_Batch]:
+    for start in range(first, last + 1, batch):
+        upto = min(start + batch - 1, last)
+        within = pl.col("raw_seq") >= start, pl.col("raw_seq") <= upto
+        yield lake.scan("raw_events").filter(*within).collect(), start, upto
+
+
+def _read_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """The same, each read while the one before it is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="raw-events") as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch

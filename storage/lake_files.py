@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -36,13 +36,15 @@ class Files:
         """One file for each partition, on disk for good; the actions that would add them. No rows: no files."""
         if frame.is_empty():
             return []
-        if not partition_by:
-            return [self._write(frame, {})]
-        parts = frame.partition_by(*partition_by, as_dict=True, include_key=False)
-        return [
+        before = len(self._written)
+        actions = [
             self._write(part, dict(zip(partition_by, map(str, values), strict=True)))
-            for values, part in parts.items()
+            for values, part in _parts(frame, partition_by)
         ]
+        files = [file for file, _ in self._written[before:]]
+        for path in (*files, *{file.parent for file in files}, self.folder):
+            sync(path)
+        return actions
 
     def scan(self) -> pl.LazyFrame | None:
         """The rows written so far, committed or not; None: there are none."""
@@ -71,8 +73,6 @@ class Files:
         name = Path(*(f"{key}={value}" for key, value in partition.items()), f"part-{uuid4()}.snappy.parquet")
         file = self.folder / name
         frame.write_parquet(file, compression="snappy", row_group_size=ROW_GROUP, mkdir=True)
-        sync(file)
-        sync(file.parent)
         self._written.append((file, partition))
         return AddAction(
             path=name.as_posix(),
@@ -82,6 +82,16 @@ class Files:
             data_change=True,
             stats=statistics(frame),
         )
+
+
+def _parts(frame: pl.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[object, ...], pl.DataFrame]]:
+    """The rows of each partition; rows that all belong to one are not moved."""
+    if not by:
+        return [((), frame)]
+    there = frame.select(by).unique()
+    if there.height == 1:
+        return [(there.row(0), frame.drop(by))]
+    return frame.partition_by(*by, as_dict=True, include_key=False).items()
 
 
 def statistics(frame: pl.DataFrame) -> str:

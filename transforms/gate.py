@@ -65,10 +65,9 @@ def by_customer(events: pl.DataFrame) -> pl.DataFrame:
     """The events in order of customers, of which each has its own in the order they came. Files written so say of each of their
     row groups whose events it holds, and metering some customers reads no others'.
 
-    By number, which is twice as fast as by name."""
-    people = events.select(_WHO).unique().sort(_WHO).with_row_index("place")
-    places = events.select(_WHO).join(people, on=_WHO, how="left", maintain_order="left")
-    return events[places.select(pl.arg_sort_by("place", maintain_order=True)).to_series()]
+    By the places of each customer's events, of which there are few customers to sort."""
+    places = events.lazy().select(*_WHO).with_row_index("place").group_by(_WHO).agg("place").sort(_WHO)
+    return events[places.select(pl.col("place").explode()).collect(engine="in-memory").to_series()]
 
 
 _WHO = ("tenant_id", "customer_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -146,6 +147,20 @@ def test_a_key_of_an_earlier_stretch_is_found_again(lake: Lake) -> None:
     arrive(lake, *many, *many)
     assert settle(lake, batch=1) == 4 * STRETCH
     assert same(tables(lake), expected(*many, *many))
+
+
+def test_a_batch_that_cannot_be_read_stops_the_run_after_those_before_it(lake: Lake, lake_url: str) -> None:
+    for part in (ROWS[:6], ROWS[6:]):
+        before = set(Path(lake_url).glob("raw_events/**/*.parquet"))
+        arrive(lake, *part)
+    (latest,) = set(Path(lake_url).glob("raw_events/**/*.parquet")) - before
+    hidden = latest.rename(latest.with_suffix(".gone"))
+    with pytest.raises(FileNotFoundError):
+        settle(lake, batch=6)
+    assert same(tables(lake), expected(*ROWS[:6]))
+    hidden.rename(latest)
+    settle(lake, batch=6)
+    assert same(tables(lake), expected(*ROWS))
 
 
 deaths = st.lists(st.tuples(st.integers(1, 5), st.sampled_from([None, *HALVES])), min_size=1, max_size=6)
