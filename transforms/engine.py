@@ -39,6 +39,16 @@ def once(events: Events) -> Events:
     return found
 
 
+def read(events: Events) -> Events:
+    """`once` for what is read from files: by the streaming engine, which takes half as long there, and each column in one piece,
+    since gathering rows from forty takes three times as long."""
+    if not events.implementation.is_polars():
+        return events
+    frame = nw.to_native(events).collect(engine="streaming").rechunk()
+    found: Events = nw.from_native(frame.lazy())
+    return found
+
+
 def beside(events: Events, small: pl.DataFrame) -> Events:
     """A small frame as a lazy frame of the engine the events live in, ready to be joined."""
     if events.implementation.is_polars():
@@ -58,6 +68,17 @@ def looked_up(events: Events, small: pl.DataFrame, *, at: str) -> Events:
     frame = collected(events)
     found: Events = nw.from_native(frame.hstack(small.select(pl.all().gather(frame[at]))).lazy())
     return found
+
+
+def running(events: Events, *, over: str, order_by: str, **values: nw.Expr) -> Events:
+    """The events with values that run over all events of the same `over`. They must be in order of both: then Polars need not order
+    each run again, which takes twice as long as the values themselves."""
+    if not events.implementation.is_polars():
+        return events.with_columns(
+            expr.over(over, order_by=order_by).alias(name) for name, expr in values.items()
+        )
+    frame = nw.from_native(collected(events), eager_only=True)
+    return frame.with_columns(expr.over(over).alias(name) for name, expr in values.items()).lazy()
 
 
 def row_by_row(events: Events, small: pl.DataFrame, expr: nw.Expr, *, at: str, name: str) -> Events:
