@@ -5,7 +5,8 @@ Tests run the Polars way only; the other branches show what another engine has t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,17 @@ class Parts:
     """A table that is worked out part by part, so that it need never be in memory as a whole."""
 
     frames: Iterable[pl.DataFrame]
+
+
+def ahead(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The frames, each worked out while whoever takes them still writes the one before: files are written by one core."""
+    coming = iter(frames)
+    with ThreadPoolExecutor(1) as worker:
+        following = worker.submit(next, coming, None)
+        while (frame := following.result()) is not None:
+            following = worker.submit(next, coming, None)
+            yield frame
+            del frame
 
 
 def collected(events: Events) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import narwhals as nw
 import polars as pl
 
-from transforms.engine import Events, Parts, collected, looked_up, once
+from transforms.engine import Events, Parts, ahead, collected, looked_up, once
 from transforms.enrich import AGREED, USED, enrich, numbered, window
 from transforms.estimate_revenue import AT_THE_END, estimate_revenue, event_charges
 from transforms.frames import METERED_EVENTS, QUANTITY
@@ -80,7 +80,7 @@ def meter_by_customers(
         concerned[0] = (concerned[0][0], pl.concat([concerned[0][1], idle]))
     taken_over = {"rollovers": rollovers, "bonus_balances": bonus_balances}
     return Parts(
-        meter(validated_events=events, terms=own, month=month, **taken_over) for events, own in concerned
+        ahead(meter(validated_events=events, terms=own, month=month, **taken_over) for events, own in concerned)
     )
 
 
