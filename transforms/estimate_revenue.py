@@ -8,8 +8,6 @@ Cost: one sort of the month's billable events, then running sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import narwhals as nw
 import polars as pl
 
@@ -196,7 +194,9 @@ def _with_first_seen(ordered: Events) -> Events:
         new_value = value.is_first_distinct().over("term_no", order_by="position")
         return ordered.with_columns(first_seen=new_value & ~value.is_null())
     frame = collected(ordered)
-    valued = frame.filter(pl.col("distinct_value").is_not_null()).select("position", "term_no", "distinct_value")
+    valued = frame.filter(pl.col("distinct_value").is_not_null()).select(
+        "position", "term_no", "distinct_value"
+    )
     places = valued.filter(pl.struct("term_no", "distinct_value").is_first_distinct())["position"]
     first_seen = pl.repeat(False, frame.height, eager=True).scatter(places, True)
     found: Events = nw.from_native(frame.with_columns(first_seen=first_seen).lazy())

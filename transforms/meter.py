@@ -80,7 +80,9 @@ def meter_by_customers(
         concerned[0] = (concerned[0][0], pl.concat([concerned[0][1], idle]))
     taken_over = {"rollovers": rollovers, "bonus_balances": bonus_balances}
     return Parts(
-        ahead(meter(validated_events=events, terms=own, month=month, **taken_over) for events, own in concerned)
+        ahead(
+            meter(validated_events=events, terms=own, month=month, **taken_over) for events, own in concerned
+        )
     )
 
 
