@@ -5,7 +5,7 @@ Tests run the Polars way only; the other branches show what another engine has t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +81,7 @@ def looked_up(events: Events, small: pl.DataFrame, *, at: str) -> Events:
     return found
 
 
-def running(events: Events, *, over: str, order_by: str, **values: nw.Expr) -> Events:
+def running(events: Events, values: Mapping[str, nw.Expr], *, over: str, order_by: str) -> Events:
     """The events with values that run over all events of the same `over`. They must be in order of both: then Polars need not order
     each run again, which takes twice as long as the values themselves."""
     if not events.implementation.is_polars():

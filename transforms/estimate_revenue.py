@@ -32,8 +32,6 @@ _ORDER = ("term_no", "occurred_at", "key_hash", "raw_seq")
 _COUNTING = ("aggregation", "included_free")
 _PRICING = ("model", "rate", "flat_amount", "block_size", "block_rate_basis", "min_fee")
 _OWN = ("per_event_fee", "per_event_min", "per_event_max")
-_LINE = {"over": "term_no", "order_by": "position"}
-"""Running values are those of a line in time."""
 _EXACT = nw.Decimal(38, 21)
 _QUANTITY = nw.Decimal(38, 9)
 
@@ -80,7 +78,7 @@ def estimate_revenue(
     tiers = [name for name in prices.columns if name.startswith("tier") and name != "tiers"]
     price = charge(nw.col("billable"), nw.col("running_charges"), tier_count(usage), guarded=guarded)
     charged = row_by_row(payable, prices.select(*_PRICING, *tiers), price, at="term_no", name="charged")
-    charged = running(charged, **_LINE, before=nw.col("charged").shift(1))
+    charged = _running(charged, before=nw.col("charged").shift(1))
     before = nw.col("before").fill_null(nw.lit(0).cast(_EXACT))
     return charged.with_columns(marginal_revenue=nw.col("charged") - before)
 
@@ -119,13 +117,13 @@ def _payable(counted: Events, *, guarded: bool) -> Events:
     """With `running_charges` and `billable`: what of the usage that counts is to be paid for."""
     own = nw.col("event_charge")
     if guarded:
-        counted = running(counted, **_LINE, rough=own.cast(nw.Float64).abs().cum_sum())
+        counted = _running(counted, rough=own.cast(nw.Float64).abs().cum_sum())
         counted = counted.with_columns(fitting=nw.when(nw.col("rough") < ROUGHLY_ALL).then(own))
         own = nw.col("fitting")
     zero = nw.lit(0).cast(_QUANTITY)
     over = nw.col("counted") - nw.col("included_free")
     left = nw.when(over > zero).then(over).otherwise(nw.when(over.is_null()).then(over).otherwise(zero))
-    return running(counted, **_LINE, running_charges=own.cum_sum()).with_columns(billable=left)
+    return _running(counted, running_charges=own.cum_sum()).with_columns(billable=left)
 
 
 def _less_bonus(payable: Events, usage: pl.DataFrame, bonus_balances: pl.DataFrame | None) -> Events:
@@ -164,6 +162,11 @@ def _sort_keys(frame: pl.DataFrame) -> list[pl.Expr]:
     return [line * (last - first + 1) + (time - first), hash_, seq]
 
 
+def _running(events: Events, **values: nw.Expr) -> Events:
+    """The events, which are in order, with values that run over those of a line."""
+    return running(events, values, over="term_no", order_by="position")
+
+
 def _with_running_total(ordered: Events, aggregations: set[str]) -> Events:
     """With `running_total`, the unit's value after each event; only the aggregations in use are computed."""
     quantity = nw.col("quantity")
@@ -177,7 +180,7 @@ def _with_running_total(ordered: Events, aggregations: set[str]) -> Events:
     used = {kind: way for kind, way in ways.items() if kind in aggregations}
     if "UNIQUE" in used:
         ordered = _with_first_seen(ordered)
-    ordered = running(ordered, **_LINE, **{f"running_{kind}": way for kind, way in used.items()})
+    ordered = _running(ordered, **{f"running_{kind}": way for kind, way in used.items()})
     totals = {kind: nw.col(f"running_{kind}").cast(_QUANTITY) for kind in used} | {"LATEST": quantity}
     last = nw.col("position") == nw.col("position").max().over("term_no")
     total = nw.when(last & nw.col("aggregation").is_in(AT_THE_END)).then(nw.col("final_value"))
