@@ -19,4 +19,4 @@ def billing_terms(
         terms = frozen_terms(
             session, month=context.partition_key, tenants=scope.tenant_list, customers=scope.customer_list
         )
-    return pl.DataFrame(terms, schema=BILLING_TERMS.schema)
+    return BILLING_TERMS.of_rows(terms)

@@ -61,4 +61,4 @@ def invoices(
             "corrections_approved": ", ".join(approved) or "none",
         }
     )
-    return pl.DataFrame(stored, schema=INVOICES.schema)
+    return INVOICES.of_rows(stored)

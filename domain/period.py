@@ -10,6 +10,7 @@ from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from domain.errors import PermanentFailure
@@ -131,6 +132,7 @@ def parse_month(month: str) -> tuple[int, int]:
     return int(year), int(number)
 
 
+@lru_cache(4096)
 def local_midnight(day: date, time_zone: str) -> datetime:
     """The first instant of the local day, in UTC; where clocks skip midnight, the instant they skip it."""
     return datetime(day.year, day.month, day.day, tzinfo=zone(time_zone)).astimezone(UTC)

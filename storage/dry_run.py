@@ -28,7 +28,7 @@ def dry_run(session: Session, lake: Lake, scope: Scope) -> dict[str, pl.DataFram
     assert scope.month is not None
     parse_month(scope.month)
     who = {"tenants": scope.tenant_list, "customers": scope.customer_list}
-    terms = pl.DataFrame(frozen_terms(session, month=scope.month, **who), schema=BILLING_TERMS.schema)
+    terms = BILLING_TERMS.of_rows(frozen_terms(session, month=scope.month, **who))
     wallets = pl.DataFrame(frozen_balances(session, month=scope.month, **who), schema=WALLET_BALANCES.schema)
     bonus = pl.DataFrame(frozen_bonus(session, month=scope.month, **who), schema=BONUS_BALANCES.schema)
     made = work_out(

@@ -122,7 +122,7 @@ def terms_of(session: Session, lake: Lake, scope: Scope) -> pl.DataFrame:
     if not frozen.is_empty():
         return BILLING_TERMS.conform(frozen)
     now = frozen_terms(session, month=scope.month, tenants=scope.tenant_list, customers=scope.customer_list)
-    return pl.DataFrame(now, schema=BILLING_TERMS.schema)
+    return BILLING_TERMS.of_rows(now)
 
 
 def recompute(

@@ -15,7 +15,7 @@ import polars as pl
 
 from domain.errors import PermanentFailure
 from transforms.conditions import counts, distinct_values
-from transforms.engine import Events, beside, collected, once
+from transforms.engine import Events, beside, collected, once, read
 
 _WHO = ("tenant_id", "customer_id")
 USED = (*_WHO, "unit")
@@ -96,7 +96,7 @@ def enrich(validated: Events, *, terms: pl.DataFrame, month: str) -> Events:
         nw.col("occurred_at") >= nw.lit(reach.start),
         nw.col("occurred_at") < nw.lit(reach.end),
     ).select(*_EVENT, *(["payload"] if looks_inside else []))
-    inside = once(reached)
+    inside = read(reached)
     whole_units = usage.filter(pl.col("dimension_value").is_null())
     spans = beside(inside, whole_units.select(*USED, "term_no", "due", "active_start", "active_end"))
     matched = once(

@@ -8,8 +8,6 @@ Cost: one sort of the month's billable events, then running sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import narwhals as nw
 import polars as pl
 
@@ -23,7 +21,7 @@ from transforms.charges import (
     price_columns,
     tier_count,
 )
-from transforms.engine import Events, beside, collected, looked_up, row_by_row
+from transforms.engine import Events, beside, collected, looked_up, row_by_row, running
 from transforms.proration import prorated
 from transforms.table import QUANTITY
 from transforms.terms import HARD_CAP
@@ -80,7 +78,8 @@ def estimate_revenue(
     tiers = [name for name in prices.columns if name.startswith("tier") and name != "tiers"]
     price = charge(nw.col("billable"), nw.col("running_charges"), tier_count(usage), guarded=guarded)
     charged = row_by_row(payable, prices.select(*_PRICING, *tiers), price, at="term_no", name="charged")
-    before = _running(nw.col("charged").shift(1)).fill_null(nw.lit(0).cast(_EXACT))
+    charged = _running(charged, before=nw.col("charged").shift(1))
+    before = nw.col("before").fill_null(nw.lit(0).cast(_EXACT))
     return charged.with_columns(marginal_revenue=nw.col("charged") - before)
 
 
@@ -94,10 +93,7 @@ def _most(events: Events, final_values: pl.DataFrame) -> float:
 def _counted(ordered: Events, usage: pl.DataFrame) -> Events:
     """With `running_total` and `counted`, what of it lies within a hard cap; an event's own charge is that of its part within."""
     aggregations, total, cap = set(usage["aggregation"]), nw.col("running_total"), nw.col("hard_cap")
-    if "UNIQUE" in aggregations:
-        new_value = nw.col("distinct_value").is_first_distinct().over("term_no", order_by="position")
-        ordered = ordered.with_columns(first_seen=new_value & ~nw.col("distinct_value").is_null())
-    ordered = ordered.with_columns(running_total=_running_total(aggregations))
+    ordered = _with_running_total(ordered, aggregations)
     hard = usage.filter(HARD_CAP.is_not_null())
     if hard.is_empty():
         return ordered.with_columns(counted=total)
@@ -121,14 +117,13 @@ def _payable(counted: Events, *, guarded: bool) -> Events:
     """With `running_charges` and `billable`: what of the usage that counts is to be paid for."""
     own = nw.col("event_charge")
     if guarded:
-        rough = _running(own.cast(nw.Float64).abs().cum_sum())
-        own = nw.when(rough < ROUGHLY_ALL).then(own)
-        counted = counted.with_columns(fitting=own)
+        counted = _running(counted, rough=own.cast(nw.Float64).abs().cum_sum())
+        counted = counted.with_columns(fitting=nw.when(nw.col("rough") < ROUGHLY_ALL).then(own))
         own = nw.col("fitting")
     zero = nw.lit(0).cast(_QUANTITY)
     over = nw.col("counted") - nw.col("included_free")
     left = nw.when(over > zero).then(over).otherwise(nw.when(over.is_null()).then(over).otherwise(zero))
-    return counted.with_columns(running_charges=_running(own.cum_sum()), billable=left)
+    return _running(counted, running_charges=own.cum_sum()).with_columns(billable=left)
 
 
 def _less_bonus(payable: Events, usage: pl.DataFrame, bonus_balances: pl.DataFrame | None) -> Events:
@@ -151,8 +146,9 @@ def in_order(events: Events) -> Events:
     if not events.implementation.is_polars():
         return events.with_row_index("position", order_by=list(_ORDER))
     frame = collected(events)
-    sorted_frame = frame[frame.select(pl.arg_sort_by(*_sort_keys(frame))).to_series()]
-    ordered: Events = nw.from_native(sorted_frame.with_row_index("position").lazy())
+    places = frame.select(pl.arg_sort_by(*_sort_keys(frame))).to_series()
+    sorted_frame = frame.rechunk()[places].with_row_index("position")
+    ordered: Events = nw.from_native(sorted_frame.with_columns(pl.col("term_no").set_sorted()).lazy())
     return ordered
 
 
@@ -166,24 +162,45 @@ def _sort_keys(frame: pl.DataFrame) -> list[pl.Expr]:
     return [line * (last - first + 1) + (time - first), hash_, seq]
 
 
-def _running(expr: nw.Expr) -> nw.Expr:
-    return expr.over("term_no", order_by="position")
+def _running(events: Events, **values: nw.Expr) -> Events:
+    """The events, which are in order, with values that run over those of a line."""
+    return running(events, values, over="term_no", order_by="position")
 
 
-def _running_total(aggregations: set[str]) -> nw.Expr:
-    """The unit's value after each event; only the aggregations in use are computed."""
+def _with_running_total(ordered: Events, aggregations: set[str]) -> Events:
+    """With `running_total`, the unit's value after each event; only the aggregations in use are computed."""
     quantity = nw.col("quantity")
-    ways: dict[str, Callable[[], nw.Expr]] = {
-        "COUNT": lambda: _running(quantity.cum_count()).cast(_QUANTITY),
-        "SUM": lambda: _running(quantity.cum_sum()),
-        "MAX": lambda: _running(quantity.cum_max()),
-        "MIN": lambda: _running(quantity.cum_min()),
-        "LATEST": lambda: quantity,
-        "UNIQUE": lambda: _running(nw.col("first_seen").cast(nw.Int64).cum_sum()).cast(_QUANTITY),
+    ways = {
+        "COUNT": quantity.cum_count(),
+        "SUM": quantity.cum_sum(),
+        "MAX": quantity.cum_max(),
+        "MIN": quantity.cum_min(),
+        "UNIQUE": nw.col("first_seen").cast(nw.Int64).cum_sum(),
     }
+    used = {kind: way for kind, way in ways.items() if kind in aggregations}
+    if "UNIQUE" in used:
+        ordered = _with_first_seen(ordered)
+    ordered = _running(ordered, **{f"running_{kind}": way for kind, way in used.items()})
+    totals = {kind: nw.col(f"running_{kind}").cast(_QUANTITY) for kind in used} | {"LATEST": quantity}
     last = nw.col("position") == nw.col("position").max().over("term_no")
     total = nw.when(last & nw.col("aggregation").is_in(AT_THE_END)).then(nw.col("final_value"))
     result = total.otherwise(nw.lit(None, dtype=_QUANTITY))
-    for aggregation in sorted(aggregations & set(ways)):
-        result = nw.when(nw.col("aggregation") == aggregation).then(ways[aggregation]()).otherwise(result)
-    return result
+    for kind in sorted(aggregations & set(totals)):
+        result = nw.when(nw.col("aggregation") == kind).then(totals[kind]).otherwise(result)
+    return ordered.with_columns(running_total=result).drop(f"running_{kind}" for kind in used)
+
+
+def _with_first_seen(ordered: Events) -> Events:
+    """With `first_seen`: whether the event is the first of its line with its distinct value."""
+    value = nw.col("distinct_value")
+    if not ordered.implementation.is_polars():
+        new_value = value.is_first_distinct().over("term_no", order_by="position")
+        return ordered.with_columns(first_seen=new_value & ~value.is_null())
+    frame = collected(ordered)
+    valued = frame.filter(pl.col("distinct_value").is_not_null()).select(
+        "position", "term_no", "distinct_value"
+    )
+    places = valued.filter(pl.struct("term_no", "distinct_value").is_first_distinct())["position"]
+    first_seen = pl.repeat(False, frame.height, eager=True).scatter(places, True)
+    found: Events = nw.from_native(frame.with_columns(first_seen=first_seen).lazy())
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import narwhals as nw
 import polars as pl
 
-from transforms.engine import Events, Parts, collected, looked_up, once
+from transforms.engine import Events, Parts, ahead, collected, looked_up, once
 from transforms.enrich import AGREED, USED, enrich, numbered, window
 from transforms.estimate_revenue import AT_THE_END, estimate_revenue, event_charges
 from transforms.frames import METERED_EVENTS, QUANTITY
@@ -71,14 +71,23 @@ def meter_by_customers(
     sizes = events.group_by(_WHO).agg(events=pl.len()).collect(engine="streaming").sort(_WHO)
     shares = sizes.with_columns(share=(pl.col("events").cum_sum() - 1) // most)
     if shares["share"].n_unique() <= 1:
-        concerned = [validated_events]
+        concerned = [(validated_events, terms)]
     else:
         parts = shares.select(*_WHO, "share").partition_by("share", include_key=False)
-        concerned = [_only(validated_events, part) for part in parts]
+        concerned = [(_only(validated_events, part), _of(terms, part)) for part in parts]
+        # Terms without events are looked at, too: whether they make sense does not hang on usage.
+        idle = terms.join(shares, on=_WHO, how="anti", maintain_order="left")
+        concerned[0] = (concerned[0][0], pl.concat([concerned[0][1], idle]))
     taken_over = {"rollovers": rollovers, "bonus_balances": bonus_balances}
     return Parts(
-        meter(validated_events=events, terms=terms, month=month, **taken_over) for events in concerned
+        ahead(
+            meter(validated_events=events, terms=own, month=month, **taken_over) for events, own in concerned
+        )
     )
+
+
+def _of(terms: pl.DataFrame, who: pl.DataFrame) -> pl.DataFrame:
+    return terms.join(who, on=_WHO, how="semi", maintain_order="left")
 
 
 def _only(events: pl.LazyFrame, who: pl.DataFrame) -> pl.LazyFrame:

@@ -14,7 +14,7 @@ import narwhals as nw
 import polars as pl
 
 from transforms.charges import ROUGHLY_ALL
-from transforms.engine import Events, collected
+from transforms.engine import Events, collected, read
 from transforms.frames import USAGE_AGGREGATES
 
 PERCENTILES = {"PERCENTILE_95": 95, "PERCENTILE_99": 99}
@@ -56,16 +56,17 @@ def reduce_usage(billable: Events, lines: pl.DataFrame) -> pl.DataFrame:
     summed = billable.group_by("line_id").agg(
         events=nw.len(),
         late_events=nw.col("late").cast(nw.Int64).sum(),
-        event_charges=nw.col("event_charge").sum(),
-        rough_charges=nw.col("event_charge").cast(nw.Float64).abs().sum(),
-        charged_events=nw.col("event_charge").count(),
         total=nw.col("quantity").sum(),
         least=nw.col("quantity").min(),
         greatest=nw.col("quantity").max(),
         first_at=nw.col("occurred_at").min(),
         last_at=nw.col("occurred_at").max(),
     )
-    result = collected(summed).join(lines.select("line_id", "aggregation"), on="line_id", how="inner")
+    result = (
+        collected(summed, from_files=True)
+        .join(lines.select("line_id", "aggregation"), on="line_id", how="inner")
+        .join(_charges(billable), on="line_id", how="left")
+    )
     by_kind = {
         "COUNT": pl.col("events").cast(_VALUE),
         "SUM": pl.col("total"),
@@ -76,21 +77,31 @@ def reduce_usage(billable: Events, lines: pl.DataFrame) -> pl.DataFrame:
     value = pl.lit(None, dtype=_VALUE)
     for kind, expr in by_kind.items():
         value = pl.when(pl.col("aggregation") == kind).then(expr.cast(_VALUE)).otherwise(value)
-    result = result.with_columns(
-        value=value,
-        # A sum that does not fit goes round silently: it is told by its size. Rate holds such a line.
-        event_charges=pl.when(pl.col("charged_events") > 0, pl.col("rough_charges") < ROUGHLY_ALL).then(
-            pl.col("event_charges")
-        ),
-    )
+    result = result.with_columns(value=value)
     for kind in kinds:
         if kind in _SPECIAL:
             ids = lines.filter(pl.col("aggregation") == kind)["line_id"].to_list()
-            found = collected(_SPECIAL[kind](billable.filter(nw.col("line_id").is_in(ids)), kind))
+            found = collected(
+                _SPECIAL[kind](billable.filter(nw.col("line_id").is_in(ids)), kind), from_files=True
+            )
             result = result.join(found, on="line_id", how="left").with_columns(
                 value=pl.coalesce("special", "value").cast(_VALUE)
             ).drop("special")  # fmt: skip
-    return result.drop("aggregation", "charged_events", "total", "least", "greatest")
+    return result.drop("aggregation", "total", "least", "greatest")
+
+
+def _charges(billable: Events) -> pl.DataFrame:
+    """`line_id, event_charges` of lines whose events have charges of their own; null where they are too much. Rate holds such a line.
+
+    A sum that does not fit goes round silently, and is told by its size; the engine that reads files would fail instead.
+    """
+    own = read(billable.filter(~nw.col("event_charge").is_null()).select("line_id", "event_charge"))
+    charge = nw.col("event_charge")
+    sums = own.group_by("line_id").agg(
+        event_charges=charge.sum(), rough_charges=charge.cast(nw.Float64).abs().sum()
+    )
+    fits = pl.col("rough_charges") < ROUGHLY_ALL
+    return collected(sums).select("line_id", event_charges=pl.when(fits).then("event_charges"))
 
 
 def _means(sums: pl.Series) -> pl.Series:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
 
 import polars as pl
+
+from domain.many_rows import kept_rows
 
 QUANTITY = pl.Decimal(38, 9)
 """Usage: nine decimal places, below 10^17."""
@@ -79,9 +84,36 @@ class Table:
         """No rows, all columns."""
         return pl.DataFrame(schema=self.schema)
 
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+        """Rows as a frame; what a row does not say is null. Lists and instants that rows share are converted once: by Polars alone it
+        takes twice as long."""
+        if not rows:
+            return self.empty()
+        nothing: dict[str, Any] = dict.fromkeys(self.schema)
+        said = itemgetter(*self.schema)
+        with kept_rows():
+            try:
+                columns = list(zip(*map(said, rows), strict=True))
+            except KeyError:
+                columns = list(zip(*(said({**nothing, **row}) for row in rows), strict=True))
+            return pl.DataFrame(
+                _series(name, dtype, values)
+                for (name, dtype), values in zip(self.schema.items(), columns, strict=True)
+            )
+
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame with exactly this table's columns, in order and type; a missing column is an error."""
         return frame.select(pl.col(name).cast(dtype) for name, dtype in self.schema.items())
+
+
+def _series(name: str, dtype: pl.DataType | type[pl.DataType], values: Sequence[Any]) -> pl.Series:
+    if not isinstance(dtype, pl.List | pl.Datetime):
+        return pl.Series(name, values, dtype=dtype)
+    places = list(map(id, values))
+    shared = dict(zip(places, values, strict=True))
+    number = {place: n for n, place in enumerate(shared)}
+    numbers = pl.Series([number[place] for place in places], dtype=pl.UInt32)
+    return pl.Series(name, list(shared.values()), dtype=dtype).gather(numbers)
 
 
 def column(name: str, dtype: pl.DataType | type[pl.DataType], doc: str, nullable: bool = False) -> Column:

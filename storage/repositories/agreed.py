@@ -68,13 +68,18 @@ class Agreed:
         customer = self._customers[contract.customer_id]
         found = []
         known: _Known = {}
+        taxes: dict[tuple[datetime, str | None], str | None] = {}
         for row in rows:
             attached = self._coupons.get(row["subscription_id"], ())
             discounts = discounts_during(attached, _charged_at(contract, row))
             row = row | self._in_currency(contract, customer, row, discounts)
             row |= self._spent(contract, row, known)
             row |= self._charged_ahead(contract, row)
-            found.append(row | {"tax": self._tax(customer, contract, row)})
+            alike = row["period_end"], row["tax_code"]
+            if alike not in taxes:
+                taxes[alike] = self._tax(customer, contract, row)
+            row["tax"] = taxes[alike]
+            found.append(row)
         return found
 
     def _in_currency(
@@ -83,7 +88,7 @@ class Agreed:
         """Prices stay in the plan's currency, with the rate beside them; all other money is in the customer's."""
         own, billed = row["currency"], customer.currency
         if own == billed:
-            return {"coupons": [each.as_text() for each in discounts]}
+            return {"coupons": [each.as_text() for each in discounts]} if discounts else {}
         day = self._rate_day(contract, row)
         rate = self._rates.on(own, billed, day)
         if rate is None:

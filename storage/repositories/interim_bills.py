@@ -91,6 +91,8 @@ def interim_terms(
     if not usage:
         return []
     bills = standing(session, tenant_id, customers)
+    if not bills:
+        return []
     templates: dict[tuple[str, datetime], Mapping[str, Any]] = {}
     for row in usage:
         templates.setdefault((row["subscription_id"], row["period_start"].astimezone(UTC)), row)

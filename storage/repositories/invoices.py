@@ -6,7 +6,7 @@ ever given back. An issued invoice is never edited.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -18,6 +18,7 @@ from domain.errors import PermanentFailure
 from domain.invoice_life import DRAFT, PERIOD
 from domain.invoice_number import invoice_number
 from storage.lake import Scope
+from storage.repositories.among import among_pairs
 from storage.repositories.invoice_content import (
     INSTANT,
     LINE_SCHEMA,
@@ -38,7 +39,6 @@ from transforms.invoice_taxes import invoice_taxes
 _AMOUNTS = ("subtotal", "discount", "tax", "total", "wallet_amount", "amount_due")
 _KEY = ["tenant_id", "invoice_id"]
 _OUTCOME = {"number": pl.String, "status": pl.String, "differs": pl.Boolean, "written": pl.Boolean}
-_AT_ONCE = 5000
 Rows = pl.DataFrame | Sequence[dict[str, Any]]
 
 
@@ -98,7 +98,7 @@ def settle(
     ]
     session.flush()
     numbered = bills.with_columns(pl.DataFrame(outcomes, schema=_OUTCOME, orient="row"))
-    _write(session, numbered.filter("written").drop("written", "differs"), invoiced)
+    _write(session, numbered.filter("written").drop("written", "differs"), invoiced, replaced=set(stored))
     drafts = {
         key: payments.get(key, {}) for key in numbered.filter(pl.col("status") == DRAFT).select(_KEY).rows()
     }
@@ -171,7 +171,7 @@ def write_bill(session: Session, bill: pl.DataFrame, lines: pl.DataFrame, *, kin
     session.flush()
     content = pl.Series(content_hashes(bill.select(*SETTLEMENTS.schema), invoiced), dtype=pl.String)
     said = {"number": pl.lit(number), "status": pl.lit(DRAFT), "kind": pl.lit(kind)}
-    _write(session, bill.with_columns(content_hash=content, **said), invoiced)
+    _write(session, bill.with_columns(content_hash=content, **said), invoiced, replaced=set())
     return number
 
 
@@ -191,18 +191,14 @@ def _stored(session: Session, keys: list[tuple[str, str]]) -> dict[tuple[str, st
         InvoiceRow.status,
         InvoiceRow.withdrawn,
     )
-    found = {}
-    for start in range(0, len(keys), _AT_ONCE):
-        some = tuple_(InvoiceRow.tenant_id, InvoiceRow.id).in_(keys[start : start + _AT_ONCE])
-        # Locked, so that nobody issues a draft while it is being replaced.
-        query = (
-            select(*columns, InvoiceRow.content_hash, InvoiceRow.input_hash)
-            .where(some)
-            .order_by(*columns[:2])
-            .with_for_update()
-        )
-        found.update({(row.tenant_id, row.id): row for row in session.execute(query)})
-    return found
+    # Locked, so that nobody issues a draft while it is being replaced.
+    query = (
+        select(*columns, InvoiceRow.content_hash, InvoiceRow.input_hash)
+        .where(among_pairs(InvoiceRow.tenant_id, InvoiceRow.id, keys))
+        .order_by(*columns[:2])
+        .with_for_update(of=InvoiceRow)
+    )
+    return {(row.tenant_id, row.id): row for row in session.execute(query)}
 
 
 def _outcome(
@@ -217,31 +213,33 @@ def _outcome(
     return row.number, row.status, not same, False
 
 
-def _write(session: Session, bills: pl.DataFrame, lines: pl.DataFrame) -> None:
-    """Insert or replace drafts with their lines. By COPY: a month of many customers has a hundred thousand lines."""
+def _write(
+    session: Session, bills: pl.DataFrame, lines: pl.DataFrame, *, replaced: Collection[tuple[str, str]]
+) -> None:
+    """Insert or replace drafts with their lines. By COPY, in order of the primary key: a month of many customers has a hundred
+    thousand lines. replaced: the invoices that have lines already."""
     if bills.is_empty():
         return
-    rows = bills.rename({"invoice_id": "id"}).with_columns(withdrawn=pl.lit(False))
+    rows = bills.rename({"invoice_id": "id"}).with_columns(withdrawn=pl.lit(False)).sort("tenant_id", "id")
     session.execute(text("CREATE TEMP TABLE new_invoices (LIKE invoices INCLUDING DEFAULTS) ON COMMIT DROP"))
     _copy(session, "new_invoices", rows)
     columns = [*rows.columns, "void_reason", "voided_at"]
     names = ", ".join(columns)
-    replaced = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in ("tenant_id", "id"))
+    news = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in ("tenant_id", "id"))
     session.execute(
         text(
             f"INSERT INTO invoices ({names}) SELECT {names} FROM new_invoices "
-            f"ON CONFLICT (tenant_id, id) DO UPDATE SET {replaced}, updated_at = now()"
+            f"ON CONFLICT (tenant_id, id) DO UPDATE SET {news}, updated_at = now()"
         )
     )
     session.execute(text("DROP TABLE new_invoices"))
     session.expire_all()
-    _delete_lines(session, bills.select(_KEY).rows())
-    own = lines.join(bills.select(_KEY), on=_KEY, how="semi").with_columns(
-        **{name: structs_json(name) for name in STRUCTS}
-    )
-    _copy(session, "invoice_lines", own)
-    taxes = invoice_taxes(lines.join(bills.select(_KEY), on=_KEY, how="semi"))
-    _copy(session, "invoice_taxes", taxes.select(*TAX_COLUMNS))
+    keys = bills.select(_KEY)
+    _delete_lines(session, [key for key in keys.rows() if key in replaced])
+    own = lines.join(keys, on=_KEY, how="semi")
+    texts = own.with_columns(**{name: structs_json(name) for name in STRUCTS})
+    _copy(session, "invoice_lines", texts.sort(*_KEY, "line_id"))
+    _copy(session, "invoice_taxes", invoice_taxes(own).select(*TAX_COLUMNS))
 
 
 def _copy(session: Session, table: str, rows: pl.DataFrame) -> None:
@@ -253,28 +251,27 @@ def _copy(session: Session, table: str, rows: pl.DataFrame) -> None:
 
 
 def _delete_lines(session: Session, keys: list[tuple[str, str]]) -> None:
-    for start in range(0, len(keys), _AT_ONCE):
-        some = tuple_(InvoiceLineRow.tenant_id, InvoiceLineRow.invoice_id).in_(keys[start : start + _AT_ONCE])
-        session.execute(delete(InvoiceLineRow).where(some).execution_options(synchronize_session=False))
-        of_some = tuple_(InvoiceTaxRow.tenant_id, InvoiceTaxRow.invoice_id).in_(
-            keys[start : start + _AT_ONCE]
-        )
-        session.execute(delete(InvoiceTaxRow).where(of_some).execution_options(synchronize_session=False))
+    if not keys:
+        return
+    for table in (InvoiceLineRow, InvoiceTaxRow):
+        mine = among_pairs(table.tenant_id, table.invoice_id, keys)
+        session.execute(delete(table).where(mine).execution_options(synchronize_session=False))
 
 
 def _withdraw(session: Session, scope: Scope, settled: set[tuple[str, str]]) -> None:
     """Drafts of the scope that no run settles any more: void, empty, their number kept."""
-    query = select(InvoiceRow).where(
-        InvoiceRow.month == scope.month, InvoiceRow.status == DRAFT, InvoiceRow.kind == PERIOD
-    )
+    drafts = InvoiceRow.month == scope.month, InvoiceRow.status == DRAFT, InvoiceRow.kind == PERIOD
+    query = select(InvoiceRow.tenant_id, InvoiceRow.id).where(*drafts)
     if scope.tenants:
         query = query.where(InvoiceRow.tenant_id.in_(scope.tenants))
     if scope.customers:
         query = query.where(InvoiceRow.customer_id.in_(scope.customers))
-    fresh = query.with_for_update().execution_options(populate_existing=True)
-    gone = [row for row in session.scalars(fresh) if (row.tenant_id, row.id) not in settled]
-    if not gone:
+    left = [key for key in session.execute(query).tuples() if key not in settled]
+    if not left:
         return
+    mine = among_pairs(InvoiceRow.tenant_id, InvoiceRow.id, left)
+    fresh = select(InvoiceRow).where(*drafts, mine).with_for_update(of=InvoiceRow)
+    gone = session.scalars(fresh, execution_options={"populate_existing": True}).all()
     for row in gone:
         for name in _AMOUNTS:
             setattr(row, name, 0)

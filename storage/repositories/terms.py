@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from domain.many_rows import kept_rows
 from domain.period import parse_month
 from domain.tax import TaxEngine
 from domain.terms import terms_of_month
@@ -36,15 +37,16 @@ def frozen_terms(
     rows: list[dict[str, Any]] = []
     for tenant_id in chosen_tenants(session, tenants):
         engine = tax_engines.get(tenant_id) if tax_engines else None
-        agreed = Agreed(session, tenant_id, some, engine)
-        own = [
-            row
-            for contract in contracts(session, tenant_id, some)
-            for row in agreed.completed(contract, terms_of_month(contract, month))
-        ]
-        rows += [
-            *own,
-            *interim_terms(session, tenant_id, own, some),
-            *adjustment_terms(session, agreed, month, some, own),
-        ]
+        with kept_rows():
+            agreed = Agreed(session, tenant_id, some, engine)
+            own = [
+                row
+                for contract in contracts(session, tenant_id, some)
+                for row in agreed.completed(contract, terms_of_month(contract, month))
+            ]
+            rows += [
+                *own,
+                *interim_terms(session, tenant_id, own, some),
+                *adjustment_terms(session, agreed, month, some, own),
+            ]
     return rows

@@ -16,7 +16,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 import polars as pl
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.actor import SYSTEM
@@ -26,7 +26,7 @@ from domain.money import EXPONENTS
 from domain.period import month_bounds
 from domain.wallet import BREAKAGE, USAGE
 from domain.wallet_grants import ACCOUNT_OF, BONUS_UNITS, waterfall
-from storage.repositories.among import among
+from storage.repositories.among import among, among_pairs
 from storage.repositories.chosen import chosen_tenants
 from storage.repositories.wallets import Entry, WalletRepository
 from storage.services.wallet_books import Books, fund
@@ -36,7 +36,6 @@ from storage.tables.wallet_grants import WalletGrantRow
 from storage.tenancy import Tx
 
 INVOICE, TAKEN_BACK, RESTORED = "INVOICE", "INVOICE_TAKEN_BACK", "BREAKAGE_TAKEN_BACK"
-_AT_ONCE = 5000
 Key = tuple[str, str]
 """(tenant_id, invoice_id)"""
 Parts = dict[str, Decimal]
@@ -163,17 +162,16 @@ def taken_by(session: Session, invoices: Sequence[Key]) -> dict[Key, Parts]:
     entry, moved = WalletEntryRow, WalletTransactionRow
     same = (moved.tenant_id == entry.tenant_id) & (moved.id == entry.transaction_id)
     found: dict[Key, Parts] = defaultdict(dict)
-    for start in range(0, len(invoices), _AT_ONCE):
-        some = tuple_(moved.tenant_id, moved.invoice_id).in_(invoices[start : start + _AT_ONCE])
-        query = (
-            select(moved.tenant_id, moved.invoice_id, entry.grant_id, -func.sum(entry.amount))
-            .join(entry, same)
-            .where(some, moved.kind.in_([INVOICE, TAKEN_BACK]), entry.grant_id != "")
-            .group_by(moved.tenant_id, moved.invoice_id, entry.grant_id)
-        )
-        for tenant_id, invoice_id, grant, amount in session.execute(query):
-            if amount:
-                found[(tenant_id, invoice_id)][grant] = amount
+    query = (
+        select(moved.tenant_id, moved.invoice_id, entry.grant_id, -func.sum(entry.amount))
+        .join(entry, same)
+        .where(among_pairs(moved.tenant_id, moved.invoice_id, invoices))
+        .where(moved.kind.in_([INVOICE, TAKEN_BACK]), entry.grant_id != "")
+        .group_by(moved.tenant_id, moved.invoice_id, entry.grant_id)
+    )
+    for tenant_id, invoice_id, grant, amount in session.execute(query):
+        if amount:
+            found[(tenant_id, invoice_id)][grant] = amount
     return found
 
 

@@ -24,7 +24,7 @@ def invoice_preview(
     """`settlements` and `lines` (rows of SETTLEMENTS and ROUTED_LINES) of the month, by the ten stages that bill it. Held lines say
     why. Raises NotAMonth, and what the stages raise."""
     rows = frozen_terms(session, month=month, tenants=[tenant_id], customers=[customer_id])
-    terms = pl.DataFrame(rows, schema=BILLING_TERMS.schema)
+    terms = BILLING_TERMS.of_rows(rows)
     if terms.is_empty():
         return {"settlements": [], "lines": []}
     made = month_so_far(session, lake, terms, tenant_id, customer_id, month).tables

@@ -9,6 +9,7 @@ import pytest
 
 from tests.transforms.billing_rows import MID_NOVEMBER, d, term, terms, tiers
 from tests.transforms.event_rows import event, metered_month, validated
+from transforms.enrich import UniqueWithoutField
 from transforms.frames import METERED_EVENTS
 from transforms.meter import meter_by_customers
 from transforms.s01_quota_check import quota_check
@@ -91,3 +92,11 @@ def test_some_customers_at_a_time_come_to_the_same_rows(most: int) -> None:
     assert pl.concat(parts).sort(order).equals(whole.sort(order))
     customers = many.select("tenant_id", "customer_id").n_unique()
     assert len(parts) == {1: customers, 70: 6, 10_000: 1}[most]
+
+
+def test_terms_that_make_no_sense_are_found_without_usage_of_theirs_too() -> None:
+    idle = term("users", aggregation="UNIQUE", event_field=None, customer_id="idle")
+    two = pl.concat([EVENTS, EVENTS.with_columns(pl.col("customer_id") + "-2", pl.col("raw_seq") + 1000)])
+    frozen = pl.concat([FROZEN, terms(idle)])
+    with pytest.raises(UniqueWithoutField):
+        list(meter_by_customers(validated_events=two.lazy(), terms=frozen, month="2023-11", most=1).frames)
