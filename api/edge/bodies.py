@@ -38,6 +38,134 @@ def header(request: Request, name: bytes) -> str | None:
     return None
 
 
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
 async def read_body(request: Request, limit: int, patience: Patience) -> bytes:
     """The whole body, inflated if it is compressed.
 
