@@ -67,7 +67,9 @@ def test_spoiled_bytes_are_refused_and_nothing_else_happens(site: Site) -> None:
         spoil = dice.choice(fuzz.SPOILS)
         request = spoil(dice.choice(requests), dice)
         answer = fuzz.exchange(site.port, request)
-        if b"REDIS_UNAVAILABLE" in answer:  # it was held up by whatever else this machine does: the truth, and over in a moment
+        if (
+            b"REDIS_UNAVAILABLE" in answer
+        ):  # it was held up by whatever else this machine does: the truth, and over in a moment
             time.sleep(2)
             answer = fuzz.exchange(site.port, request)
             away += 1
