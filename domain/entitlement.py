@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import partial
-
-import msgspec
-from msgspec.structs import replace
+from typing import NamedTuple
 
 from domain.access import CustomerRights, Feature, MarginLevel, SubscriptionRights, UnitRecord
 from domain.counters import OPERATIONS, counter_field
@@ -31,7 +29,7 @@ _NONE: Mapping[str, int] = {}
 _NEVER = 2**63 - 1
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(NamedTuple):
     """A feature as one subscription gives it. counter: the field that counts its use, None where nothing is counted.
     quota: the feature's limit, None: none. ends_at: end of the current billing period in epoch microseconds, None where the subscription has none now."""
 
@@ -42,7 +40,7 @@ class Grant(msgspec.Struct, frozen=True):
     quota: Decimal | None = None
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(NamedTuple):
     """The answer. quota, used, remaining: exact units, None where there is no limit or no count. remaining is never
     below 0, and without what is reserved. resets_at: epoch microseconds. value: what a STATIC feature holds. balance: what is
     left in the wallet of a PREPAID subscription."""
@@ -104,7 +102,7 @@ def decide(
         return Decision(False, FEATURE_NOT_IN_PLAN, plan=rights.subscriptions[0].plan)
     best = max(decisions, key=_rank)
     if margin is not None and margin.level == "L3_BLOCK" and best.allowed:
-        return replace(best, allowed=False, reason=MARGIN_BLOCKED)
+        return best._replace(allowed=False, reason=MARGIN_BLOCKED)
     return best
 
 
@@ -112,11 +110,11 @@ def decide_one(grant: Grant, counted: Mapping[str, int], held: Mapping[str, int]
     """What one grant says. With the wallet empty, a prepaid subscription refuses what it would allow, or says so (ALERT)."""
     decision = _by_feature(grant, counted, held)
     if grant.subscription.balance is not None:
-        decision = replace(decision, balance=Decimal(grant.subscription.balance))
+        decision = decision._replace(balance=Decimal(grant.subscription.balance))
     if not decision.allowed or not grant.subscription.unfunded:
         return decision
     blocks = grant.subscription.unfunded == "BLOCK"
-    return replace(decision, allowed=not blocks, reason=INSUFFICIENT_BALANCE if blocks else BALANCE_USED_UP)
+    return decision._replace(allowed=not blocks, reason=INSUFFICIENT_BALANCE if blocks else BALANCE_USED_UP)
 
 
 def _by_feature(grant: Grant, counted: Mapping[str, int], held: Mapping[str, int]) -> Decision:
