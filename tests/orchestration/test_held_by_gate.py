@@ -82,7 +82,13 @@ def again(world: World) -> None:
     bill(Ground(engine_of(world.database_url), world.lake), MARCH, (), ())
 
 
-@pytest.mark.parametrize("table", SPOILT)
+def marked(table: str) -> object:
+    """One before Rate and one from there on; the others are tried with the long runs."""
+    is_long = table not in ("metered_events", "rated_lines")
+    return pytest.param(table, marks=[pytest.mark.slow] if is_long else [])
+
+
+@pytest.mark.parametrize("table", map(marked, SPOILT))
 def test_rows_of_one_customer_that_break_a_gate_hold_that_customer_by_name_and_no_other(
     billed: World, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:

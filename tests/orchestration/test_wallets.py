@@ -33,6 +33,7 @@ def balance(world: World, wallet: str) -> Decimal:
         return Wallets(tx).get(wallet).balance
 
 
+@pytest.mark.slow
 def test_the_wallet_pays_what_it_can_and_a_rerun_pays_once(world: World):
     world.apply(HYBRID)
     wallet = opened(world, "ada", "15", "5")

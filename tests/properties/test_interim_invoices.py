@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def figures(*lines: pl.DataFrame) -> tuple[Decimal, dict[str, Decimal], dict[str
     return total, bases, taxes
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     EVENTS,

@@ -23,6 +23,8 @@ RULES_TRIED_ELSEWHERE = {
     "dst-month", "duplicate-replay", "exchange-rates", "graduated-five-tiers", "hard-caps", "included-quota", "interim-invoices",
     "invoice-life", "late-after-close", "no-price", "packages", "pause-and-resume", "plan-downgrade", "plan-upgrade", "prepaid-block",
     "price-version", "several-tenants", "spend-limit", "time-zones", "trial-end", "unknown-unit", "void-an-event", "volume-tiers",
+    "conflicting-keys", "credits-expire", "flat-rate", "hybrid", "leap-year-february", "low-balance", "maximum-spend", "one-invoice",
+    "percentage", "too-old", "wallet-holds",
 }  # fmt: skip
 LONG = LARGE | MANY_MONTHS | RULES_TRIED_ELSEWHERE
 """Played with the long runs."""
