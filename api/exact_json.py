@@ -1,4 +1,4 @@
-"""JSON with exact numbers. Put here: decoding what clients send. Keep out: what it means."""
+"""JSON with exact numbers. Put here: decoding what clients send, and writing it. Keep out: what it means."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def _exact(text: str) -> Decimal | str:
 
 
 _decoder = msgspec.json.Decoder(float_hook=_exact)
+
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+"""Decimals as numbers with all their digits."""
+canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+"""`encode`, and the same text for the same content, whatever the order of its fields."""
 
 
 def decode(text: bytes | str) -> Any:

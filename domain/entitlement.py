@@ -31,7 +31,8 @@ _NEVER = 2**63 - 1
 
 class Grant(NamedTuple):
     """A feature as one subscription gives it. counter: the field that counts its use, None where nothing is counted.
-    quota: the feature's limit, None: none. ends_at: end of the current billing period in epoch microseconds, None where the subscription has none now."""
+    ends_at: end of the current billing period in epoch microseconds, None where the subscription has none now. quota: the feature's
+    limit, None: none."""
 
     subscription: SubscriptionRights
     feature: Feature

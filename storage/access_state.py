@@ -34,7 +34,6 @@ Question = tuple[str, Sequence[str]]
 """A customer, and which of its counters."""
 Request = tuple[Sequence[tuple[str, int, int, int]], Sequence[Question]]
 """The limits it counts in, as `Limit.written`, and what it asks."""
-_NONE: Mapping[str, int] = {}
 KILLED_SECONDS = 86_400
 """How long a client that goes on with a killed session is told so."""
 KILLED_AT_EDGE = "killed-at-edge"
@@ -114,11 +113,9 @@ def reservation_key(tenant_id: str, reservation_id: str) -> str:
     return f"reservation:{{{tenant_id}}}:{reservation_id}"
 
 
-async def ask(
-    redis: AsyncRedis | Line | Pooled, tenant_id: str, requests: Sequence[Request]
-) -> list[Answers]:
+async def ask(line: Line | Pooled, tenant_id: str, requests: Sequence[Request]) -> list[Answers]:
     """Count the requests of a tenant and look up what they ask for in one round trip."""
-    answers = await _ASK.run(redis, version_key(tenant_id), f"{{{tenant_id}}}", _encode(requests))
+    answers = await _ASK.run(line, version_key(tenant_id), f"{{{tenant_id}}}", _encode(requests))
     return [_answers(asked, each) for (_, asked), each in zip(requests, answers, strict=True)]
 
 
@@ -135,9 +132,7 @@ def _found(fields: Sequence[str], each: Any) -> Found:
     counted, held, margin = each
     return Found(
         {field: int(amount or 0) for field, amount in zip(fields, counted, strict=True)},
-        {field: int(amount) for field, amount in zip(fields, held, strict=False) if amount}
-        if held
-        else _NONE,
+        {field: int(amount) for field, amount in zip(fields, held, strict=False) if amount},
         decode_margin(margin) if margin else None,
     )
 

@@ -42,7 +42,7 @@ _SYNC_WAIT_MS = 5_000
 _PACKED = (
     1  # the form of a spooled request: raise it with the arguments of append.lua, and read the older one too
 )
-_SUMMABLE = 500_000_000_000  # as in append.lua: larger amounts travel as text, Lua would round them
+_SUMMABLE = 500_000_000_000  # 10,000 such amounts still add up exactly in Lua; larger ones travel as text, and are not added there
 _INT64 = 2**63 - 1
 
 

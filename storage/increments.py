@@ -10,12 +10,12 @@ before the batch) and writes only to the table that lacks them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from storage.lake import Cursor, Lake
+from transforms.engine import ahead
 
 MARKER = "raw_events"
 BATCH = 1_000_000
@@ -104,7 +104,7 @@ def increments(lake: Lake, *, batch: int = BATCH, most_bytes: int = MOST_BYTES) 
     seen = min(validated.marker(MARKER) or 0, quarantined.marker(MARKER) or 0)
     last = lake.cursor("raw_events").marker("raw_seq") or 0
     standing = None
-    for raw, first, upto in _read_ahead(_raw(lake, seen + 1, last, batch)):
+    for raw, first, upto in ahead(_raw(lake, seen + 1, last, batch)):
         if standing is None or first > standing.last or standing.size > most_bytes:
             standing = Standing(lake, first, min(first - 1 + STRETCH * batch, last))
         yield Increment(raw, first, upto, standing, validated, quarantined)
@@ -118,12 +118,3 @@ def _raw(lake: Lake, first: int, last: int, batch: int) -> Iterator[_Batch]:
         upto = min(start + batch - 1, last)
         within = pl.col("raw_seq") >= start, pl.col("raw_seq") <= upto
         yield lake.scan("raw_events").filter(*within).collect(), start, upto
-
-
-def _read_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
-    """The same, each read while the one before it is worked on."""
-    with ThreadPoolExecutor(1, thread_name_prefix="raw-events") as reader:
-        coming = reader.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = reader.submit(next, batches, None)
-            yield batch

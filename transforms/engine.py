@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import narwhals as nw
 import polars as pl
 
 Events = nw.LazyFrame[Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,15 @@ class Parts:
     frames: Iterable[pl.DataFrame]
 
 
-def ahead(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The frames, each worked out while whoever takes them still writes the one before: files are written by one core."""
-    coming = iter(frames)
+def ahead(parts: Iterable[T]) -> Iterator[T]:
+    """The same, each read or worked out while whoever takes them is busy with the one before: files are written by one core."""
+    coming = iter(parts)
     with ThreadPoolExecutor(1) as worker:
         following = worker.submit(next, coming, None)
-        while (frame := following.result()) is not None:
+        while (part := following.result()) is not None:
             following = worker.submit(next, coming, None)
-            yield frame
-            del frame
+            yield part
+            del part  # not held while the next one is waited for
 
 
 def collected(events: Events, *, from_files: bool = False) -> pl.DataFrame:

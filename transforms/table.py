@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from domain.many_rows import kept_rows
+from transforms.many_rows import kept_rows
 
 QUANTITY = pl.Decimal(38, 9)
 """Usage: nine decimal places, below 10^17."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI, Request, Response
 
 from api.edge.asking import STALE_CLOSED, STALE_OPEN, Asked, Caller, answered
 from api.edge.auth import require_tenant
 from api.edge.bodies import decode_object, read_body
 from api.edge.service import EdgeService
+from api.exact_json import encode
 from api.problems import FieldError, Problem
 from domain import limits
 from domain.access import ACCESS, METER, KeyRecord
@@ -24,7 +24,6 @@ _FEATURE_NAMES = ("featureKey", "feature", "feature_key", "metricName", "metricK
 _BODY_LIMIT = 64 * 1024
 _MOST = 500
 _iso = lru_cache(10_000)(iso)
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _TEXT = {"type": "string"}
 _QUESTION: dict[str, Any] = {
     "type": "object",
@@ -200,15 +199,5 @@ def spelled(decision: Decision) -> dict[str, Any]:
     }
 
 
-class Answered(Response):
-    """JSON with status 200. Its head is as the framework would make it, in a tenth of the time."""
-
-    def __init__(self, body: bytes) -> None:
-        self.status_code = 200
-        self.background = None
-        self.body = body
-        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
-
-
 def to_json(body: dict[str, Any]) -> Response:
-    return Answered(_encode(body))
+    return Response(encode(body), media_type="application/json")

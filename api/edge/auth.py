@@ -10,7 +10,7 @@ from typing import NoReturn
 from fastapi import Request
 from redis.exceptions import RedisError
 
-from api.edge.bodies import header
+from api.edge.heads import header
 from api.edge.service import EdgeService
 from api.problems import Problem
 from domain.access import METER, KeyRecord, opens

@@ -12,6 +12,7 @@ import msgspec
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from api.edge.heads import header
 from api.exact_json import HALF_A_CHARACTER, decode, split_array
 from api.patience import Patience
 from api.problems import FieldError, Problem
@@ -28,14 +29,6 @@ class _Batch(msgspec.Struct):
 
 
 _batch = msgspec.json.Decoder(_Batch)
-
-
-def header(request: Request, name: bytes) -> str | None:
-    """The first header of this name, in lower case. Without an object for all of them, which costs more than the look."""
-    for each, value in request.scope["headers"]:
-        if each == name:
-            return str(value, "latin-1")
-    return None
 
 
 async def read_body(request: Request, limit: int, patience: Patience) -> bytes:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from api.exact_json import encode
 from domain.access import CustomerRights, UnitRecord
 from domain.entitlement import Grant, grants_of, next_change, summary
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Entitled:
@@ -40,5 +39,5 @@ class Entitled:
     def summary(self) -> msgspec.Raw:
         """See `summary`; as JSON."""
         if self._summary is None:
-            self._summary = msgspec.Raw(_encode(summary(self.rights)))
+            self._summary = msgspec.Raw(encode(summary(self.rights)))
         return self._summary

@@ -144,27 +144,13 @@ async def _read_all(
     """The events as decoded and as read; other requests get their turn in between."""
     sent: list[Any] = []
     events: list[UsageEvent] = []
-    for start in range(0, len(texts), _AT_ONCE):
-        if start:
+    for position, text in enumerate(texts):
+        if position and position % _AT_ONCE == 0:
             await asyncio.sleep(0)
-        for position, text in enumerate(texts[start : start + _AT_ONCE], start):
-            try:
-                decoded = decode(text)
-            except (ValueError, RecursionError) as error:
-                sent.append({})
-                events.append(_unreadable(error))
-                continue
-            if complete is not None and isinstance(decoded, dict):
-                decoded = complete(decoded)
-            sent.append(decoded)
-            events.append(read_event(decoded, gates, received_at=received_at, position=position))
+        decoded, event = _read(text, gates, received_at, position, complete)
+        sent.append(decoded)
+        events.append(event)
     return sent, events
-
-
-def _unreadable(error: Exception) -> UsageEvent:
-    event = UsageEvent()
-    event.refuse(SCHEMA_INVALID, "event", f"is not valid JSON: {error}")
-    return event
 
 
 def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
@@ -179,6 +165,24 @@ def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
         if isinstance(session, str) and 0 < len(session) <= LONGEST_TEXT:
             found[session] = boundary == "SESSION_END"
     return list(found.items())
+
+
+def _read(
+    text: str,
+    door: Door,
+    received_at: int,
+    position: int,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None,
+) -> tuple[Any, UsageEvent]:
+    try:
+        decoded = decode(text)
+    except (ValueError, RecursionError) as error:
+        event = UsageEvent()
+        event.refuse(SCHEMA_INVALID, "event", f"is not valid JSON: {error}")
+        return {}, event
+    if complete is not None and isinstance(decoded, dict):
+        decoded = complete(decoded)
+    return decoded, read_event(decoded, door, received_at=received_at, position=position)
 
 
 def _failures(verdicts: str, events: Sequence[UsageEvent]) -> list[tuple[int, Sequence[Refusal]]]:

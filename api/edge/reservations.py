@@ -21,6 +21,7 @@ from api.edge.bodies import decode_object, read_body
 from api.edge.ingest import raise_if_failed
 from api.edge.intake import take_in
 from api.edge.service import EdgeService
+from api.exact_json import encode
 from api.problems import Problem
 from domain import limits
 from domain.access import METER, KeyRecord, UnitRecord
@@ -36,7 +37,6 @@ _KEEP_SECONDS = 86_400
 _SECONDS, _MOST_SECONDS = 60, 3_600
 _BODY_LIMIT = 64 * 1024
 _ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _REFUSED_BY = {INSUFFICIENT_BALANCE: 402, "QUOTA_EXCEEDED": 429, "MARGIN_BLOCKED": 429}
 _FIELDS = ("customerId", "metricName", "quantity", "ttlSeconds", "reservationId")
 _REQUEST = {"type": "object", "properties": {name: {"type": ["string", "number"]} for name in _FIELDS}}
@@ -131,7 +131,7 @@ async def _reserve(caller: Caller, sent: dict[str, Any]) -> Response:
     quota = None if limit is None else to_micros(Decimal(limit))
     held = await access_state.hold(
         service.redis, key.tenant_id, asked.customer, made.field, made.id, amount=made.amount, quota=quota,
-        seconds=seconds, record=_encode(made), keep=_KEEP_SECONDS,
+        seconds=seconds, record=encode(made), keep=_KEEP_SECONDS,
     )  # fmt: skip
     if held.before is not None:
         return _as_before(_decode(held.before), made, now)
@@ -199,7 +199,7 @@ async def _commit(
     }
     if moment is not None:
         event["occurredAt"] = moment
-    outcome = await take_in(service, key, "reservation", [_encode(event).decode()])
+    outcome = await take_in(service, key, "reservation", [encode(event).decode()])
     raise_if_failed(outcome)
     held.status, held.committed = COMMITTED, quantity
     await _let_go(service, key, held)
@@ -216,7 +216,7 @@ async def _let_go(service: EdgeService, key: KeyRecord, held: Reservation) -> No
         held.id,
         held.field,
         held.amount,
-        _encode(held),
+        encode(held),
         _KEEP_SECONDS,
     )
 

@@ -71,10 +71,8 @@ class EdgeService:
         self.known = Known(self.redis, self.asks, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
-        self.access_patience, self.body_patience = (
-            Patience(settings.access_seconds),
-            Patience(settings.body_seconds),
-        )
+        self.access_patience = Patience(settings.access_seconds)
+        self.body_patience = Patience(settings.body_seconds)
         self.meters = Meters()
         self.live = Live(self.redis)
         self.traces = traces_of(settings.trace_share, settings.otlp_endpoint)

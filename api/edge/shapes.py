@@ -12,16 +12,12 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
-from api.exact_json import decode
+from api.exact_json import canonical, decode, encode
 from domain.quantity import NotAQuantity, to_quantity
 from domain.usage import CUSTOMER_NAMES, KEY_NAMES, LONGEST_TEXT, TIME_NAMES, UNIT_NAMES
 
 CLOUD, CLOUD_BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 _CLOUD_REQUIRED = ("id", "source", "specversion", "type")
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-_canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +118,7 @@ def _fitting(key: str) -> str:
 
 
 def _digest(sent: Any) -> str:
-    return blake2b(_canonical(sent), digest_size=16).hexdigest()
+    return blake2b(canonical(sent), digest_size=16).hexdigest()
 
 
 def _decoded(text: str) -> Any:
@@ -133,4 +129,4 @@ def _decoded(text: str) -> Any:
 
 
 def _text(event: Any) -> str:
-    return _encode(event).decode()
+    return encode(event).decode()

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from api.exact_json import decode
+from api.exact_json import canonical, decode, encode
 from domain.usage import CUSTOMER_NAMES, KEY_NAMES, QUANTITY_NAMES, TIME_NAMES, UNIT_NAMES
 
 CSV, NDJSON, JSON = "csv", "ndjson", "json"
@@ -29,8 +29,6 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """What can be mapped, and what a column may be called without being mapped."""
 _LONGEST_LINE = 1024 * 1024
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-_canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -88,10 +86,10 @@ class Events:
                 event[field] = value
         if "idempotencyKey" not in event:
             event["idempotencyKey"] = self._key(event)
-        return _encode(event).decode()
+        return encode(event).decode()
 
     def _key(self, event: dict[str, Any]) -> str:
-        digest = blake2b(_canonical(event), digest_size=16).digest()
+        digest = blake2b(canonical(event), digest_size=16).digest()
         upsert = (
             "INSERT INTO seen VALUES (?, 1) ON CONFLICT (row) DO UPDATE SET times = times + 1 RETURNING times"
         )
@@ -109,7 +107,7 @@ def _csv_rows(file: Path) -> Iterator[dict[str, Any] | str]:
             if not row:
                 continue
             if len(row) != len(header):
-                yield _encode(row).decode()
+                yield encode(row).decode()
             else:
                 yield dict(zip(header, row, strict=True))
 

@@ -9,15 +9,12 @@ from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
-
-from api.exact_json import decode
+from api.exact_json import decode, encode
 from domain.instant import SECOND, NotAnInstant, to_micros_since_epoch
 from domain.usage import LONGEST_TEXT
 from domain.webhook_source import WebhookSource
 from storage.json_path import NotAPath, first_at
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _TYPE_PATHS: Mapping[str, tuple[str, ...]] = {
     "STRIPE": ("$.type",),
     "SLACK": ("$.event.type", "$.type"),
@@ -73,7 +70,7 @@ def events(source_id: str, source: WebhookSource, headers: Mapping[str, str], fo
             filtered += 1
             continue
         event = _event(source_id, source, headers, document, kind)
-        texts.append(_encode(event).decode())
+        texts.append(encode(event).decode())
         moment = _moment(event.get("occurredAt"))
         if moment is not None:
             moments.append(moment)
@@ -127,7 +124,7 @@ def _id(source: WebhookSource, headers: Mapping[str, str], document: Any, kind: 
         found = _text(_first(_ID_PATHS[source.provider], document))
         if source.provider == "TWILIO" and found and kind:
             found = f"{found}:{kind}"  # each change of a message's state is a call of its own
-    return found or "sha:" + blake2b(_encode(document), digest_size=16).hexdigest()
+    return found or "sha:" + blake2b(encode(document), digest_size=16).hexdigest()
 
 
 def _first(paths: tuple[str, ...], document: Any) -> Any:

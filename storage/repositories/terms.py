@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from domain.many_rows import kept_rows
 from domain.period import parse_month
 from domain.tax import TaxEngine
 from domain.terms import terms_of_month
@@ -16,6 +15,7 @@ from storage.repositories.agreed import Agreed
 from storage.repositories.chosen import chosen_tenants
 from storage.repositories.contracts import contracts
 from storage.repositories.interim_bills import interim_terms
+from transforms.many_rows import kept_rows
 
 
 def frozen_terms(

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def kept_rows() -> Iterator[None]:
-    """No looking for garbage while rows are made that all stay: the more there are the longer each look takes, and it finds nothing.
-    A month of ten thousand customers takes a quarter less time."""
+    """No looking for garbage while rows are made that all stay: the more there are the longer each look takes, and it finds
+    nothing. For all threads of the process."""
     was_looking = gc.isenabled()
     gc.disable()
     try:
