@@ -11,7 +11,8 @@ from expectations.admission import GateClosed, admit, broken_facts, said
 from expectations.catalogue import suite_of
 from storage.dry_run import dry_run
 from storage.dry_run_report import report
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.held_by_gate import BEFORE_RATE, NOBODY, held, held_before_rate, without
 
 

@@ -8,7 +8,8 @@ import polars as pl
 from expectations.admission import Admitted, Judge, admit
 from expectations.catalogue import suite_of
 from storage.gate_holds import keep_left_out, left_out
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.engine import Parts
 from transforms.frames import TABLES
 from transforms.held_by_gate import BEFORE_RATE, NOBODY, REMEMBERED

@@ -6,8 +6,8 @@ from sqlalchemy import Engine
 
 from assets._table import billing_asset
 from storage.database import session_scope
-from storage.lake import Scope
 from storage.repositories.terms import frozen_terms
+from storage.scope import Scope
 from transforms.frames import BILLING_TERMS
 
 

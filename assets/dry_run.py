@@ -10,8 +10,9 @@ from assets._table import BILL_RUN, MONTHS
 from expectations.data_docs import DataDocs
 from storage.database import session_scope
 from storage.dry_run_report import dry_run_page
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.bill_requests import keep_result
+from storage.scope import Scope
 
 
 @dg.asset(

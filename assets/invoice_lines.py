@@ -6,8 +6,8 @@ from sqlalchemy import Engine
 
 from assets._table import billing_asset
 from storage.database import session_scope
-from storage.lake import Scope
 from storage.repositories.issued import issued_lines
+from storage.scope import Scope
 from transforms.frames import INVOICE_LINES
 from transforms.invoice_lines import invoice_lines as lines_of
 

@@ -8,11 +8,12 @@ from assets._table import billing_asset
 from storage.code_version import code_version
 from storage.database import session_scope
 from storage.gate_holds import left_out
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.adjustments import record_bills
 from storage.repositories.billed import billed_lines
 from storage.repositories.issued import invoices_of
 from storage.repositories.settling import held_lines, keep_held, reasons, settle_all, who
+from storage.scope import Scope
 from storage.services.corrections import approve_if_agreed
 from storage.services.proposals import propose_lines
 from transforms.compare import compare

@@ -5,7 +5,8 @@ import polars as pl
 
 from assets._table import billing_asset
 from storage.gate_holds import left_out
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.held_by_gate import BEFORE_RATE, held_before_rate
 from transforms.s05_rate import rate
 from transforms.terms import due

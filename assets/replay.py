@@ -6,9 +6,10 @@ from sqlalchemy import Engine
 from assets._table import MONTHS
 from expectations.data_docs import DataDocs
 from storage.database import session_scope
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.replay import replay as again
 from storage.replay_report import page, report
+from storage.scope import Scope
 from storage.services.proposals import propose
 from transforms.compare import findings
 

@@ -5,7 +5,8 @@ import polars as pl
 
 from assets._table import billing_asset
 from storage.earlier import earlier_allowances
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.s02_rollover import earlier_months, rollover
 from transforms.terms import due
 

@@ -5,7 +5,8 @@ import polars as pl
 
 from assets._table import billing_asset
 from storage.gate_holds import left_out
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.held_by_gate import held
 from transforms.s09_route import route
 from transforms.terms import due

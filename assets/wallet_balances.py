@@ -6,8 +6,8 @@ from sqlalchemy import Engine
 
 from assets._table import billing_asset
 from storage.database import session_scope
-from storage.lake import Scope
 from storage.repositories.wallet_billing import frozen_balances
+from storage.scope import Scope
 from transforms.frames import WALLET_BALANCES
 
 

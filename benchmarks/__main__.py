@@ -13,6 +13,7 @@ from rich.markdown import Markdown
 from benchmarks import control as control_load
 from benchmarks import edge as edge_load
 from benchmarks import edge_memory, machine, pipeline, report, start
+from benchmarks import rebill as again
 from benchmarks import sandbox as sandbox_play
 
 app = typer.Typer(
@@ -52,6 +53,24 @@ def growth(repeats: Repeats = 1, sizes: str = "100000,1000000,10000000") -> None
             for size in sizes.split(",")
         ]
     _publish("growth", head + report.growth(series))
+
+
+@app.command()
+def rebill(
+    repeats: Repeats = 1,
+    events: int = 10_000_000,
+    customers: int = 10_000,
+    late: float = 0.001,
+    every: int = 100,
+) -> None:
+    """A month billed again because a thousandth of its events came late, those of one customer in EVERY; 10 million events want 4 GiB
+    of memory and some minutes."""
+    head = report.heading(machine.describe(), machine.busy(), repeats)
+    with tempfile.TemporaryDirectory(prefix="aforo-bench-") as folder:
+        found = again.measure(
+            Path(folder), events, customers, round(events * late), every, repeats, out.print
+        )
+    _publish("rebill", head + report.rebill(events, customers, round(events * late), found))
 
 
 @app.command()

@@ -70,8 +70,8 @@ def catalog(customers: int) -> dict[str, Any]:
     }
 
 
-def raw_events(events: int, customers: int, *, first: int = 1) -> pl.DataFrame:
-    """RAW_EVENTS rows from position `first` on; the same arguments give the same rows.
+def raw_events(events: int, customers: int, *, first: int = 1, every: int = 1) -> pl.DataFrame:
+    """RAW_EVENTS rows from position `first` on; the same arguments give the same rows. every: only one in so many customers has some.
 
     An event's content follows from its key number k, so that a repeated key repeats the event.
     """
@@ -86,7 +86,9 @@ def raw_events(events: int, customers: int, *, first: int = 1) -> pl.DataFrame:
         frame.with_columns(
             at=start + (pl.col("m") * 1_237 + pl.col("k") * 7_919) % month,
             size=pl.col("m") % 1_500 + 1,
-            customer_id=pl.format("c{}", (pl.col("m") % customers).cast(pl.String).str.zfill(5)),
+            customer_id=pl.format(
+                "c{}", (pl.col("m") % (customers // every) * every).cast(pl.String).str.zfill(5)
+            ),
             unit=pl.col("unit_no").replace_strict(dict(enumerate(unit["key"] for unit in UNITS))),
         ).with_columns(*_fields(), *_verdicts())
     )

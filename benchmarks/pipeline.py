@@ -31,9 +31,9 @@ def measure(folder: Path, events: int, customers: int, repeats: int, log: Any) -
     files = [str(file) for file in write_raw(folder, events, customers)]
     found: dict[str, Any] = {"events": events, "customers": customers, "reference": [], "pipeline": []}
     for number in range(1, repeats + 1):
-        found["reference"].append(_child("benchmarks.reference", str(folder), str(customers), *files))
-        with _world(folder, customers, files) as home:
-            found["pipeline"].append(_child("benchmarks.pipeline", str(home), str(events), str(customers)))
+        found["reference"].append(child("benchmarks.reference", str(folder), str(customers), *files))
+        with world(folder, customers, files) as home:
+            found["pipeline"].append(child("benchmarks.pipeline", str(home), str(events), str(customers)))
         reference, pipeline = found["reference"][-1], found["pipeline"][-1]
         log(
             f"{events:,} events, run {number} of {repeats}: reference {reference['seconds']:.1f} s, "
@@ -43,7 +43,8 @@ def measure(folder: Path, events: int, customers: int, repeats: int, log: Any) -
     return found
 
 
-def _child(module: str, *arguments: str) -> dict[str, Any]:
+def child(module: str, *arguments: str) -> dict[str, Any]:
+    """What a module prints as its last line, from a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -54,7 +55,7 @@ def _child(module: str, *arguments: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _world(folder: Path, customers: int, files: list[str]) -> Iterator[Path]:
+def world(folder: Path, customers: int, files: list[str]) -> Iterator[Path]:
     """A data folder with raw events in the lake and a catalog in a fresh PostgreSQL; its addresses in the environment."""
     from stack.embedded import Postgres
     from stack.settings import memory_environment
@@ -103,8 +104,6 @@ def _fill(home: Path, files: list[str], customers: int) -> None:
 
 def run() -> dict[str, Any]:
     """The two jobs in this process: seconds, seconds per step, peak memory in MiB, and the result to compare with."""
-    import dagster as dg
-
     from orchestration.definitions import defs
     from stack import billing
 
@@ -115,10 +114,7 @@ def run() -> dict[str, Any]:
     report = billing.bill(MONTH, [TENANT])
     wall = time.perf_counter() - wall
     peak = peak_mib()
-    with dg.DagsterInstance.get() as instance:
-        spans = [_steps(instance, job.run_id) for job in (taken, report)]
-    steps = {name: end - start for found in spans for name, (start, end) in found.items()}
-    seconds = sum(max(e for _, e in found.values()) - min(s for s, _ in found.values()) for found in spans)
+    seconds, steps = spent(taken, report)
     return {
         "seconds": seconds,
         "wall": wall,
@@ -129,6 +125,16 @@ def run() -> dict[str, Any]:
         "invoices": len(report.invoices),
         "metered": report.rows["metered_events"],
     }
+
+
+def spent(*reports: Any) -> tuple[float, dict[str, float]]:
+    """Seconds from each run's first step to the end of its last one, added up; seconds of each step."""
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        spans = [_steps(instance, report.run_id) for report in reports]
+    seconds = sum(max(e for _, e in found.values()) - min(s for s, _ in found.values()) for found in spans)
+    return seconds, {name: end - start for found in spans for name, (start, end) in found.items()}
 
 
 def _steps(instance: Any, run_id: str) -> dict[str, tuple[float, float]]:

@@ -50,6 +50,20 @@ def pipeline(found: dict[str, Any]) -> str:
     )
 
 
+def rebill(events: int, customers: int, late: int, found: list[dict[str, Any]]) -> str:
+    """First time, second time, their ratio; then where the second one's time goes."""
+    ratios = [each["again"] / each["first"] for each in found]
+    rows = [
+        ("events, customers", f"{events:,}, {customers:,}"),
+        ("late events, customers they belong to", f"{late:,}, {found[0]['customers']:,}"),
+        ("the month for the first time", f"{_median(found, 'first'):.2f} s"),
+        ("late events taken in and their customers billed again", f"{_median(found, 'again'):.2f} s"),
+        ("ratio", f"**{median(ratios):.1%}**"),
+    ]
+    again = [{**each, "seconds": each["again"]} for each in found]
+    return _table(("", ""), rows) + "\nWhere the second time goes:\n\n" + _profile(again)
+
+
 def memory(found: dict[str, Any], grown: float) -> str:
     """A row per sample; growth after the first tenth."""
     rows = [(f"{events:,}", f"{edge:,.0f}", f"{valkey:,.0f}") for events, edge, valkey in found["samples"]]

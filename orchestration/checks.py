@@ -12,7 +12,8 @@ from expectations.catalogue import suite_of
 from expectations.data_docs import DataDocs
 from expectations.gate import run_gate
 from storage.gate_holds import left_out
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.enrich import window
 from transforms.frames import TABLES
 from transforms.held_by_gate import BEFORE_RATE, without

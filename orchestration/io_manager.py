@@ -18,7 +18,8 @@ from expectations.data_docs import DataDocs
 from expectations.gate import Verdict, run_gate
 from expectations.suite import Fact
 from storage.bill_claims import BillClaim
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.engine import Parts
 from transforms.table import AMOUNT
 

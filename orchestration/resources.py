@@ -18,7 +18,8 @@ from expectations.data_docs import DataDocs
 from storage.bill_claims import BillClaim
 from storage.connections import connect
 from storage.database import engine_of
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 
 
 class LakeFactory(ConfigurableResourceFactory[Lake]):

@@ -17,8 +17,9 @@ from orchestration.jobs import close_month, dry_run_month
 from storage.bill_claims import is_billed_now
 from storage.database import session_scope
 from storage.dry_run_report import held
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories import bill_requests as requests
+from storage.scope import Scope
 from storage.services.draft_approval import Drafts, issue_drafts
 from storage.tables.operations import BillRequestRow
 from transforms.frames import TABLES

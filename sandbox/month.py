@@ -19,7 +19,7 @@ import polars as pl
 from assets._kept import keep
 from expectations.admission import GateClosed, broken_facts
 from sandbox.ground import Ground
-from storage.lake import Scope
+from storage.scope import Scope
 from transforms.engine import Parts
 from transforms.frames import TABLES
 

@@ -15,10 +15,10 @@ from sandbox.reading import moment
 from sandbox.reading import month as read_month
 from sandbox.world import Body, World
 from storage.database import session_scope
-from storage.lake import Scope
 from storage.replay import Known, replay
 from storage.replay_report import report
 from storage.repositories.invoice_states import InvoiceStates, Payment
+from storage.scope import Scope
 from storage.services.corrections import Corrections
 from storage.services.credit_notes import CreditNotes
 from storage.services.invoices_by_hand import InvoicesByHand

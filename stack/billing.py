@@ -103,7 +103,8 @@ def dry_run(
     """A month as it would be billed now, as JSON; nothing is written anywhere. Raises BadPeriod."""
     from assets._dry_run import judged_dry_run
     from storage.database import session_scope
-    from storage.lake import Lake, Scope
+    from storage.lake import Lake
+    from storage.scope import Scope
 
     _require_month(period)
     addresses = connected()
@@ -120,7 +121,8 @@ def _require_month(period: str) -> None:
 def _outcome(report: Report, lake_url: str, period: str, scope: dict[str, list[str]]) -> Report:
     import polars as pl
 
-    from storage.lake import Lake, Scope
+    from storage.lake import Lake
+    from storage.scope import Scope
 
     lake = Lake(lake_url)
     asked = Scope(period, tuple(scope["tenants"]), tuple(scope["customers"]))

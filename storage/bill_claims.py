@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from domain.errors import Conflict
 from storage.database import lock_id
-from storage.lake import Scope
+from storage.scope import Scope
 
 _ALL = "*"
 _HELD = text(

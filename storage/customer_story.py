@@ -16,8 +16,9 @@ import polars as pl
 from domain.errors import NotFound
 from domain.period import parse_month
 from domain.quantity import plain
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.pages import page, table
+from storage.scope import Scope
 from transforms.frames import TABLES
 from transforms.pipeline import STAGES
 

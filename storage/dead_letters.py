@@ -23,7 +23,8 @@ from domain.instant import micros
 from domain.usage import Door, read_event
 from storage import event_log, hot_state
 from storage.event_macs import signing_key_here
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 
 REPEATS = ("DUPLICATE", "IDEMPOTENCY_CONFLICT")
 """Not to be sent again: the event that stands is there."""

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from domain.period import parse_month
 from storage.earlier import earlier_allowances
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.bonus_balances import frozen_bonus
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import frozen_balances
+from storage.scope import Scope
 from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES
 from transforms.s02_rollover import earlier_months
 from transforms.work_out import work_out

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.frames import ALLOWANCES
 
 

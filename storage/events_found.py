@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from domain.errors import NotFound
 from domain.event_correction import VOID
 from domain.usage import key_digest, key_hash
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from storage.tables.corrections import EventActRow
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 

@@ -22,11 +22,12 @@ from domain.invoice_life import PERIOD
 from storage.event_macs import NO_KEYS, EventKeys
 from storage.evidence_key import signature_of
 from storage.evidence_verify import event_hash
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.raw_macs import macs_of, misfits
 from storage.replay import Known, recompute, terms_of
 from storage.repositories.invoice_content import content_hash, content_text
 from storage.repositories.invoice_states import as_dict, lines_of, locate
+from storage.scope import Scope
 from storage.tables.invoices import InvoiceRow
 from transforms.frames import METERED_EVENTS
 from transforms.inputs import input_hashes

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 import polars as pl
 
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 from transforms.frames import GATE_HOLDS
 
 

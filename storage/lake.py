@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, TableFeatures, Transaction, write_deltalake
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction
 
 from domain.errors import PermanentFailure, TransientFailure
+from storage.deletion_vectors import ENABLED, may_lose_rows, replace_rows
 from storage.lake_files import COMMIT, Files
+from storage.scope import Scope
 from transforms.frames import LAKE_TABLES as TABLES
 
-_ATTEMPTS = 5
+_ATTEMPTS = 20
 _BATCH = 2_000_000
 Approve = Callable[[pl.LazyFrame], pl.LazyFrame | None]
 """Shown the rows that would be stored; the rows to store instead, or None: these."""
@@ -30,56 +32,6 @@ class UnknownTable(PermanentFailure):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"table: {name!r} is not in the lake; it has {', '.join(sorted(TABLES))}")
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Which rows a run reads and replaces: a month, and optionally only some tenants and customers of it."""
-
-    month: str | None = None
-    tenants: tuple[str, ...] = ()
-    customers: tuple[str, ...] = ()
-
-    def of(self, month: str) -> Scope:
-        """The same tenants and customers, in this month."""
-        return replace(self, month=month)
-
-    @property
-    def tenant_list(self) -> list[str] | None:
-        """The tenants; None: all."""
-        return list(self.tenants) or None
-
-    @property
-    def customer_list(self) -> list[str] | None:
-        """The customers; None: all."""
-        return list(self.customers) or None
-
-    def filters(self, columns: Iterable[str]) -> list[pl.Expr]:
-        """The scope as conditions, for the columns a table has."""
-        known = set(columns)
-        found: list[pl.Expr] = []
-        if self.month and "month" in known:
-            found.append(pl.col("month") == self.month)
-        if self.tenants and "tenant_id" in known:
-            found.append(pl.col("tenant_id").is_in(list(self.tenants)))
-        if self.customers and "customer_id" in known:
-            found.append(pl.col("customer_id").is_in(list(self.customers)))
-        return found
-
-    def predicate(self) -> str:
-        """The scope as Delta's replace predicate; a month is required, so that nothing is replaced by accident."""
-        if not self.month:
-            raise ValueError("scope: a month is needed to replace rows")
-        parts = [f"month = {_quoted(self.month)}"]
-        if self.tenants:
-            parts.append(f"tenant_id IN ({', '.join(map(_quoted, self.tenants))})")
-        if self.customers:
-            parts.append(f"customer_id IN ({', '.join(map(_quoted, self.customers))})")
-        return " AND ".join(parts)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True)
@@ -128,18 +80,20 @@ class Lake:
         self.replace_parts(name, [frame], scope, lambda rows: None)
 
     def replace_parts(self, name: str, parts: Iterable[pl.DataFrame], scope: Scope, approve: Approve) -> None:
-        """`replace` with rows that come part by part and are never held at once, if the table is local and the scope is its whole
-        month. approve: is shown all rows before they are committed; what it returns is kept instead, what it raises leaves the
-        table as it was."""
+        """`replace` with rows that come part by part and, in a local table, are never held at once. approve: is shown all rows
+        before they are committed; what it returns is kept instead, what it raises leaves the table as it was.
+
+        Cost: that of writing the rows; where others' rows lie in the month, and one more look at whose the rows are.
+        """
         scope.predicate()  # refuses a scope without a month
         conformed = (TABLES[name].conform(part) for part in parts)
-        files = Files(Path(self.path(name))) if self.is_local and self._is_alone(name, scope) else None
-        if files is None:
+        if not self.is_local:
             rows = pl.concat(conformed)
             instead = approve(rows.lazy())
-            self._replace(name, rows if instead is None else instead.collect(), scope)
+            self._replace_deltas_way(name, rows if instead is None else instead.collect(), scope)
             return
         self._made(name)
+        files = Files(Path(self.path(name)))
         try:
             actions = [each for part in conformed for each in files.write(part, TABLES[name].partition_by)]
             instead = approve(self._as_described(name, files))
@@ -148,8 +102,7 @@ class Lake:
         except BaseException:
             files.remove()
             raise
-        if not self._committed(name, files, actions, scope):
-            self._replace(name, self._as_described(name, files).collect(), scope)
+        self._commit_instead(name, files, actions, scope)
 
     def _written_anew(self, name: str, files: Files, rows: pl.LazyFrame) -> tuple[Files, list[AddAction]]:
         """Other rows in other files, in place of those written so far."""
@@ -172,30 +125,48 @@ class Lake:
         rows = files.scan()
         return TABLES[name].empty().lazy() if rows is None else rows.select(list(TABLES[name].schema))
 
-    def _committed(self, name: str, files: Files, actions: list[AddAction], scope: Scope) -> bool:
-        """Whether the files now are the month; not if it has rows of others by now. Raises LostRace."""
+    def _commit_instead(self, name: str, files: Files, actions: list[AddAction], scope: Scope) -> None:
+        """Now the files are what the month has of the scope. Raises LostRace."""
         for _ in range(_ATTEMPTS):
             table = self._made(name)
-            if not self._is_alone(name, scope):
-                return False
-            partition = [("month", "=", scope.month)]
-            try:
-                self._commit(
-                    name,
-                    table,
-                    files,
-                    actions,
-                    "overwrite",
-                    _replacing(scope, table),
-                    partition_filters=partition,
-                )
-            except CommitFailedError:
-                continue
-            return True
+            if self._is_alone(name, scope):
+                done = self._commit_month(name, table, files, actions, scope)
+            else:
+                done = self._commit_beside(table, files, actions, scope)
+            if done:
+                return
         raise LostRace(name)
 
-    def _replace(self, name: str, rows: pl.DataFrame, scope: Scope) -> None:
-        """By Delta's own writer, which leaves the other rows of the month as they are. Raises LostRace."""
+    def _commit_month(
+        self, name: str, table: DeltaTable, files: Files, actions: list[AddAction], scope: Scope
+    ) -> bool:
+        """The month as a whole; False if another commit came first."""
+        partition = [("month", "=", scope.month)]
+        marker = _replacing(scope, table)
+        try:
+            self._commit(name, table, files, actions, "overwrite", marker, partition_filters=partition)
+        except CommitFailedError:
+            return False
+        return True
+
+    def _commit_beside(self, table: DeltaTable, files: Files, actions: list[AddAction], scope: Scope) -> bool:
+        """Beside rows of others, whose files stay as they are; False if another commit came first."""
+        mine = pl.all_horizontal(scope.filters(("tenant_id", "customer_id")))
+        return replace_rows(
+            files.folder,
+            table,
+            mine,
+            actions,
+            partition={"month": str(scope.month)},
+            marker=_marker(scope),
+            said={
+                "operationParameters": {"mode": "Overwrite", "predicate": scope.predicate()},
+                COMMIT: files.id,
+            },
+        )
+
+    def _replace_deltas_way(self, name: str, rows: pl.DataFrame, scope: Scope) -> None:
+        """By Delta's own writer, which writes the other rows of the month anew. Raises LostRace."""
         for _ in range(_ATTEMPTS):
             table = self._made(name)
             try:
@@ -209,8 +180,6 @@ class Lake:
 
     def _is_alone(self, name: str, scope: Scope) -> bool:
         """Whether the month's partition holds rows of the scope only, so that it can be replaced as a whole."""
-        if TABLES[name].partition_by != ("month",):
-            return False
         if not scope.tenants and not scope.customers:
             return True
         mine = pl.all_horizontal(scope.filters(TABLES[name].schema))
@@ -275,6 +244,7 @@ class Lake:
                 mode="ignore",
                 partition_by=list(described.partition_by) or None,
                 storage_options=self.storage_options or None,
+                configuration=ENABLED if self._by_month(name) else None,
             )
             table = DeltaTable(self.path(name), storage_options=self.storage_options or None)
         known = {each.name for each in table.schema().fields}
@@ -283,7 +253,13 @@ class Lake:
             table.alter.add_columns(
                 list(DeltaSchema.from_arrow(described.empty().select(added).to_arrow().schema).fields)
             )
+        if self._by_month(name) and not may_lose_rows(table):
+            table.alter.add_feature(TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
         return table
+
+    def _by_month(self, name: str) -> bool:
+        """Whether some customers' rows of a month are replaced beside those of others, in files of ours."""
+        return self.is_local and TABLES[name].partition_by == ("month",)
 
     def _write_deltas_way(
         self,
@@ -304,10 +280,13 @@ class Lake:
         )
 
 
+def _marker(scope: Scope) -> str:
+    return f"replace:{scope.month}"
+
+
 def _replacing(scope: Scope, table: DeltaTable) -> CommitProperties:
     """Of two commits that replace rows of one month after the same state, the later one fails."""
-    marker = Transaction(f"replace:{scope.month}", table.version() + 1)
-    return CommitProperties(app_transactions=[marker])
+    return CommitProperties(app_transactions=[Transaction(_marker(scope), table.version() + 1)])
 
 
 def _complete(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:

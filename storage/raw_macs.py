@@ -11,7 +11,8 @@ import polars as pl
 from domain.quantity import plain
 from storage.event_log import LogRecord, line_of
 from storage.event_macs import EventKeys, Origin
-from storage.lake import Lake, Scope
+from storage.lake import Lake
+from storage.scope import Scope
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -11,8 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.invoice_life import DRAFT, NOT_BY_A_RUN, PERIOD
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.rights import tenant_rights
+from storage.scope import Scope
 from storage.snapshot import counters_of, periods_of
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from storage.tables.money import WalletEntryRow

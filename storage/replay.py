@@ -23,9 +23,10 @@ from domain.period import parse_month
 from storage.code_version import code_version
 from storage.earlier import earlier_allowances
 from storage.increments import BATCH
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.billed import billed_lines, voided_invoices
 from storage.repositories.terms import frozen_terms
+from storage.scope import Scope
 from transforms.compare import compare, findings
 from transforms.enrich import window
 from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES

@@ -24,8 +24,9 @@ from orchestration.resources import DatabaseFactory, DataDocsFactory, LakeFactor
 from storage import event_log, hot_state
 from storage.catalog_service import apply_catalog
 from storage.database import session_scope
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.rights import tenant_rights
+from storage.scope import Scope
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

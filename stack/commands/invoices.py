@@ -161,7 +161,8 @@ def line_events(lake_url: str, month: str, tenant_id: str, line_id: str, limit: 
     """The first events of a line by time, from the lake."""
     import polars as pl
 
-    from storage.lake import Lake, Scope
+    from storage.lake import Lake
+    from storage.scope import Scope
 
     columns = (
         "occurred_at", "quantity", "running_total", "marginal_revenue", "disposition", "late", "idempotency_key", "raw_seq",

@@ -42,10 +42,11 @@ def replay(
     """
     from stack.settings import connected
     from storage.database import session_scope
-    from storage.lake import Lake, Scope
+    from storage.lake import Lake
     from storage.replay import Known
     from storage.replay import replay as again
     from storage.replay_report import report
+    from storage.scope import Scope
     from storage.services.corrections import approve_replay
     from storage.services.proposals import propose
 

@@ -15,10 +15,10 @@ from domain.errors import TransientFailure
 from domain.invoice_life import DRAFT, NOT_BY_A_RUN, VOID
 from domain.money import currency_exponent
 from domain.terms import terms_of_month
-from storage.lake import Scope
 from storage.repositories.agreed import Agreed
 from storage.repositories.among import among
 from storage.repositories.contracts import contracts
+from storage.scope import Scope
 from storage.tables.corrections import AdjustmentBillRow, AdjustmentRow
 from storage.tables.invoices import InvoiceRow
 

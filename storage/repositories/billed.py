@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.invoice_life import NOT_BY_A_RUN, VOID
-from storage.lake import Scope
+from storage.scope import Scope
 from storage.tables.corrections import AdjustmentRow
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from transforms.compare import BILLED

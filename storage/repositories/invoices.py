@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from domain.errors import PermanentFailure
 from domain.invoice_life import DRAFT, PERIOD
 from domain.invoice_number import invoice_number
-from storage.lake import Scope
 from storage.repositories.among import among_pairs
 from storage.repositories.invoice_content import (
     INSTANT,
@@ -29,6 +28,7 @@ from storage.repositories.invoice_content import (
 )
 from storage.repositories.invoice_states import as_dict
 from storage.repositories.wallet_billing import pay, payments_of
+from storage.scope import Scope
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow, InvoiceSequenceRow
 from storage.tables.taxes import TAX_COLUMNS, InvoiceTaxRow
 from storage.tables.tenants import BillingEntityRow

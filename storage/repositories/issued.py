@@ -12,8 +12,8 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from domain.invoice_life import DRAFT, PERIOD
-from storage.lake import Scope
 from storage.repositories.invoice_content import LINE, STRUCTS, structs_of
+from storage.scope import Scope
 from storage.tables.invoices import InvoiceLineRow, InvoiceRow
 from transforms.frames import INVOICE_LINES, INVOICES
 

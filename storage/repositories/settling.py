@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 from sqlalchemy.orm import Session
 
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.invoices import settle
 from storage.repositories.wallet_billing import WalletMoved
+from storage.scope import Scope
 from transforms.frames import ROUTED_LINES, SETTLEMENTS
 from transforms.held_by_gate import NOBODY
 from transforms.held_by_gate import held as gate_held

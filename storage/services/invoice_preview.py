@@ -8,10 +8,11 @@ import polars as pl
 from sqlalchemy.orm import Session
 
 from storage.earlier import earlier_allowances
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.bonus_balances import frozen_bonus
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import frozen_balances
+from storage.scope import Scope
 from transforms.frames import BILLING_TERMS, BONUS_BALANCES, WALLET_BALANCES
 from transforms.in_force import in_force
 from transforms.s02_rollover import earlier_months

@@ -13,8 +13,8 @@ from assets._dry_run import judged_dry_run
 from domain.quantity import plain
 from stack.cli import app
 from storage.database import engine_of, session_scope
-from storage.lake import Scope
 from storage.repositories.bill_requests import TEST, BillRequests
+from storage.scope import Scope
 from tests.orchestration.test_by_itself import run_for, tick
 from tests.scenarios import MARCH, event
 from tests.world import World

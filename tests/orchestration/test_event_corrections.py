@@ -16,8 +16,8 @@ from storage.drain import drain
 from storage.events_found import EventNotFound, whole_story
 from storage.evidence import find
 from storage.increments import increments
-from storage.lake import Scope
 from storage.replay_report import report
+from storage.scope import Scope
 from storage.services.event_corrections import (
     AlreadyCorrected,
     EventCorrections,

@@ -83,7 +83,7 @@ def test_an_archive_somebody_has_been_at_does_not_hold(billed: World, home: Path
 
 def test_what_cannot_be_found_again_is_not_proved(billed: World, home: Path):
     rows = billed.rows("billing_terms", month=MARCH)
-    from storage.lake import Scope
+    from storage.scope import Scope
 
     billed.lake.replace(
         "billing_terms", rows.with_columns(plan_version=rows["plan_version"] + 1), Scope(MARCH)

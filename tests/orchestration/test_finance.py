@@ -8,9 +8,9 @@ import pytest
 from storage.bill_claims import BillClaim
 from storage.customer_story import NothingToTell, story
 from storage.database import engine_of, session_scope
-from storage.lake import Scope
 from storage.repositories.audit_trail import verify
 from storage.repositories.invoice_states import Wanted, find_invoices
+from storage.scope import Scope
 from storage.services.draft_approval import MonthNotEnded, require_ended
 from tests.scenarios import MARCH
 from tests.world import QUIET, World

@@ -10,7 +10,7 @@ import pytest
 
 from assets._table import MONTHS
 from orchestration.checks import EVENT_TABLES
-from storage.lake import Scope
+from storage.scope import Scope
 from tests.scenarios import MARCH, MARCH_USAGE
 from tests.world import QUIET, World
 from transforms.frames import TABLES

@@ -15,7 +15,7 @@ from expectations.admission import GateClosed
 from sandbox.ground import Ground
 from sandbox.month import bill
 from storage.database import engine_of, session_scope
-from storage.lake import Scope
+from storage.scope import Scope
 from tests.orchestration.test_gates import stray_grant
 from tests.scenarios import MARCH, event
 from tests.world import World

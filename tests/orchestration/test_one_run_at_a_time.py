@@ -17,8 +17,8 @@ from sqlalchemy import update
 
 from storage.bill_claims import BillClaim
 from storage.database import engine_of, session_scope
-from storage.lake import Scope
 from storage.repositories.bill_requests import STALE_AFTER, BillRequests, started
+from storage.scope import Scope
 from storage.tables.operations import BillRequestRow
 from tests.orchestration.test_by_itself import ask, run_for, tick
 from tests.scenarios import MARCH, event

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from stack.cli import app
 from storage.database import engine_of, session_scope
-from storage.lake import Scope
 from storage.replay import Known, NothingBilled, Replay, replay
 from storage.replay_report import page, report
 from storage.repositories.invoice_states import InvoiceStates, Wanted, find_invoices, lines_of, locate
 from storage.repositories.paging import PageQuery
+from storage.scope import Scope
 from storage.services.corrections import Corrections, StaleReplay
 from storage.services.credit_notes import CreditNotes
 from storage.services.invoice_upkeep import keep_invoices

@@ -9,11 +9,11 @@ import pytest
 
 from orchestration.schedules import watch_thresholds_hourly
 from storage.database import engine_of, session_scope
-from storage.lake import Scope
 from storage.reconciliation import reconcile
 from storage.replay import replay
 from storage.repositories.interim_bills import InterimDeducted, InterimNotDeducted
 from storage.repositories.invoice_states import InvoiceStates, Wanted, find_invoices, lines_of
+from storage.scope import Scope
 from storage.services import threshold_invoices
 from storage.services.threshold_invoices import Round, ThresholdInvoices, cut_invoices
 from storage.tables.invoices import InvoiceRow

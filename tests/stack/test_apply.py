@@ -18,8 +18,9 @@ from stack.cli import app
 from storage.catalog_file import UnreadableCatalog, load_document
 from storage.database import session_scope
 from storage.hot_state import keys_key, published_tenants
-from storage.lake import Lake, Scope
+from storage.lake import Lake
 from storage.repositories.invoices import settle
+from storage.scope import Scope
 from storage.secret_files import key_secrets, operator_token
 from tests.storage.test_invoices import line, settlement
 from transforms.frames import METERED_EVENTS

@@ -12,12 +12,12 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from domain.actor import SYSTEM
-from storage.lake import Scope
 from storage.repositories.invoice_content import content_hash
 from storage.repositories.invoice_states import as_dict, lines_of
 from storage.repositories.invoices import settle
 from storage.repositories.issued import issued_lines
 from storage.repositories.terms import frozen_terms
+from storage.scope import Scope
 from storage.services.coupons import Coupons
 from storage.tables.invoices import InvoiceRow
 from storage.tables.taxes import FxRateRow, InvoiceTaxRow

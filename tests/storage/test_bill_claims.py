@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from storage.bill_claims import BillClaim, MonthBeingBilled, is_billed_now
 from storage.database import session_scope
-from storage.lake import Scope
 from storage.repositories.bill_requests import BillRequests, BillRunInProgress
+from storage.scope import Scope
 from tests.storage.worlds import ACME, applied
 
 MARCH = Scope("2026-03")

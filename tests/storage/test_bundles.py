@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from domain.catalog.fields import CatalogRefused
 from storage.database import session_scope
-from storage.lake import Scope
 from storage.repositories.invoices import settle
 from storage.repositories.terms import frozen_terms
+from storage.scope import Scope
 from storage.services.agreeing import terms_held
 from storage.services.plan_changes import PlanChanges
 from storage.tables.catalog import RatePlanVersionRow

@@ -13,7 +13,6 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from storage.database import session_scope
-from storage.lake import Scope
 from storage.repositories.audit import Audit
 from storage.repositories.invoice_content import content_hash
 from storage.repositories.invoice_states import (
@@ -28,6 +27,7 @@ from storage.repositories.invoice_states import (
     locate,
 )
 from storage.repositories.invoices import LineWithoutSettlement, UnknownIssuer, settle
+from storage.scope import Scope
 from storage.tables.invoices import InvoiceRow
 from tests.storage.worlds import ACME, applied
 from transforms.frames import INVOICES, ROUTED_LINES, SETTLEMENTS

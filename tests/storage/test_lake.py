@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from deltalake import write_deltalake
 
-from storage.lake import Lake, LostRace, Scope, UnknownTable
+from storage.lake import Lake, LostRace, UnknownTable
+from storage.scope import Scope
 from tests.transforms.billing_rows import term, terms
 from tests.transforms.event_rows import event, validated
 from transforms.frames import BILLING_TERMS, VALIDATED_EVENTS

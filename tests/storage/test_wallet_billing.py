@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from storage.database import session_scope
-from storage.lake import Scope
 from storage.repositories.bonus_balances import frozen_bonus
 from storage.repositories.invoice_states import InvoiceStates
 from storage.repositories.invoices import settle
 from storage.repositories.terms import frozen_terms
 from storage.repositories.wallet_billing import PaymentsDiffer, WalletMoved, frozen_balances
+from storage.scope import Scope
 from storage.services.invoices_by_hand import InvoicesByHand, UnitsAreBack
 from storage.services.wallet_grants import Grants
 from storage.services.wallets import Wallets

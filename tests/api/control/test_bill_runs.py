@@ -8,8 +8,8 @@ import pytest
 
 from storage.bill_claims import BillClaim
 from storage.database import engine_of, session_scope
-from storage.lake import Scope
 from storage.repositories.bill_requests import finished, keep_result, progressed, started
+from storage.scope import Scope
 from storage.tables.operations import BillRequestRow
 from tests.api.control.conftest import Api, problem
 from tests.api.control.subscription_world import fill, subscribed
