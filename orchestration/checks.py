@@ -64,14 +64,15 @@ def _said_in_this_run(context: dg.AssetCheckExecutionContext, name: str) -> Mapp
 def _frames(
     context: dg.AssetCheckExecutionContext, lake: Lake, scope: Scope, name: str
 ) -> dict[str, pl.LazyFrame]:
-    """The tables a suite needs: of events all there are, or in a billing run those of the month; else the run's scope,
-    without those whose rows a gate left out."""
+    """The tables a suite needs, in the run's scope: of events all there are, or in a billing run those of the month; of other tables
+    the month, without those whose rows a gate left out."""
     if name not in EVENT_TABLES:
         month = scope.of(context.partition_key)
         may_miss = (*BEFORE_RATE, "rated_lines")
         missing = left_out(lake, month, may_miss if name in may_miss else ())
         return {table: without(lake.scan(table, month), missing) for table in (name, *suite_of(name).related)}
-    everything = {table: lake.scan(table) for table in EVENT_TABLES}
+    everybody = Scope(None, scope.tenants, scope.customers)
+    everything = {table: lake.scan(table, everybody) for table in EVENT_TABLES}
     billed = context.run.tags.get("dagster/partition")
     if billed and name == "validated_events":
         months = window(billed, TABLES["billing_terms"].empty()).months()

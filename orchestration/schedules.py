@@ -18,13 +18,19 @@ from orchestration.jobs import (
     reconcile,
     watch_thresholds,
 )
+from storage.bill_claims import is_billed_now
 from storage.database import session_scope
 from storage.drain import backlog
+from storage.lake import Lake
+from storage.late_usage import late_customers
 from storage.regions import other_regions
+from storage.scope import Scope
 from storage.services.event_corrections import count_waiting
 from storage.services.subscription_upkeep import due
 from storage.services.threshold_invoices import with_threshold
 from storage.services.wallet_upkeep import due_wallets
+
+_MANY = 5_000
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 
@@ -52,6 +58,35 @@ def close_month_on_the_first(context: dg.ScheduleEvaluationContext) -> dg.RunReq
     first = context.scheduled_execution_time.replace(day=1)
     month = (first - timedelta(days=1)).strftime("%Y-%m")
     return dg.RunRequest(run_key=month, partition_key=month)
+
+
+@dg.schedule(job=close_month, cron_schedule="45 2 * * *", execution_timezone="UTC", default_status=RUNNING)
+def bill_late_usage_daily(
+    context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Engine]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Bill last month again for the customers whose usage came after their bills were made: drafts take it in before they are
+    issued, for issued invoices it becomes a correction."""
+    today = context.scheduled_execution_time
+    month = (today.replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
+    if today.day == 1:
+        yield dg.SkipReason(f"{month} is billed today.")
+        return
+    late = late_customers(lake, Scope(month))
+    tenants = late["tenant_id"].unique().sort().to_list()
+    with session_scope(database) as session:
+        busy = [tenant for tenant in tenants if is_billed_now(session, tenant, month)]
+    if not tenants or busy:
+        yield dg.SkipReason(f"{', '.join(busy)} is being billed." if busy else "No usage came late.")
+        return
+    customers = late["customer_id"].unique().sort().to_list()
+    context.log.info("%s late events of %s customers", late["events"].sum(), late.height)
+    # So many are billed as fast with all others of their tenants.
+    scope = {"tenants": tenants, "customers": customers if len(customers) <= _MANY else []}
+    yield dg.RunRequest(
+        run_key=f"late {month} {today:%Y-%m-%d}",
+        partition_key=month,
+        run_config={"resources": {"scope": {"config": scope}}},
+    )
 
 
 publish_rights = dg.ScheduleDefinition(
@@ -126,6 +161,6 @@ def reconcile_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 SCHEDULES = [
     reconcile_daily,
-    ingest_every_minute, close_month_on_the_first, publish_rights, maintain_nightly, invoices_nightly,
+    ingest_every_minute, close_month_on_the_first, bill_late_usage_daily, publish_rights, maintain_nightly, invoices_nightly,
     keep_subscriptions_every_five_minutes, keep_wallets_every_five_minutes, watch_thresholds_hourly,
 ]  # fmt: skip

@@ -97,6 +97,18 @@ def bill(
     return _outcome(Report("close_month", result.run_id, rows), addresses.lake_url, period, scope)
 
 
+def late(period: str, tenants: list[str] | None = None) -> tuple[list[str], list[str]]:
+    """(tenants, customers) with usage that came after their bills of the month were made; see `storage.late_usage`. Raises BadPeriod."""
+    from storage.lake import Lake
+    from storage.late_usage import late_customers
+    from storage.scope import Scope
+
+    _require_month(period)
+    lake = Lake(use_running_stack().lake_url)
+    found = late_customers(lake, Scope(period, tuple(tenants or ())))
+    return found["tenant_id"].unique().sort().to_list(), found["customer_id"].unique().sort().to_list()
+
+
 def dry_run(
     period: str, tenants: list[str] | None = None, customers: list[str] | None = None
 ) -> dict[str, Any]:

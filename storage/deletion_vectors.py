@@ -21,7 +21,7 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
-from storage.lake_files import sync
+from storage.lake_files import entry_of, sync
 
 Action = dict[str, Any]
 ENABLED = {"delta.enableDeletionVectors": "true"}
@@ -46,9 +46,9 @@ def replace_rows(
     partition: Mapping[str, str],
     marker: str,
     said: Action,
-) -> bool:
-    """Commit that these rows of a partition are gone and these files are there. False, and nothing happened, if another commit has
-    come since the table was read. marker: of two commits with one after the same state, the later one fails. said: what the log
+) -> int | None:
+    """Commit that these rows of a partition are gone and these files are there, and say which version that is. None, and nothing
+    happened, if another commit has come since the table was read. marker: of two commits with one after the same state, the later one fails. said: what the log
     keeps about the commit.
 
     Cost: the columns that `gone` looks at, of the row groups that may hold such rows.
@@ -61,12 +61,12 @@ def replace_rows(
         *_without_rows(folder, table, gone, partition),
         *map(_added, added),
     ]
-    if not _commit(folder / "_delta_log", version, actions):
-        return False
+    if not _commit(folder, version, actions):
+        return None
     if version % CHECKPOINT_EVERY == 0:
         table.update_incremental()
         table.create_checkpoint()
-    return True
+    return version
 
 
 def vector(rows: pl.Series) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _without_rows(
 ) -> Iterator[Action]:
     """Nothing for a file that has no such rows; a file of which nothing is left goes as a whole."""
     gone = _gone(table)
-    for add in _files(folder / "_delta_log", table.version()):
+    for add in _files(folder, table.version()):
         if add["partitionValues"] != partition:
             continue
         file = pl.scan_parquet(folder / add["path"], hive_partitioning=False).with_row_index("row")
@@ -98,18 +98,19 @@ def _without_rows(
             yield {"add": {**add, "stats": _loose(add), "deletionVector": vector(now)}}
 
 
-def _commit(log: Path, version: int, actions: Sequence[Action]) -> bool:
+def _commit(folder: Path, version: int, actions: Sequence[Action]) -> bool:
     """Make this the table's version, on disk for good; False if another commit has become it."""
-    draft = log / f".{uuid4()}.json"
+    entry = entry_of(folder, version)
+    draft = entry.with_name(f".{uuid4()}.json")
     draft.write_text("".join(json.dumps(action) + "\n" for action in actions), encoding="utf-8")
     try:
         sync(draft)
-        os.link(draft, log / f"{version:020}.json")
+        os.link(draft, entry)
     except FileExistsError:
         return False
     finally:
         draft.unlink()
-    sync(log)
+    sync(entry.parent)
     return True
 
 
@@ -122,18 +123,18 @@ def _gone(table: DeltaTable) -> dict[str, pl.Series]:
     }
 
 
-def _files(log: Path, version: int) -> list[Action]:
+def _files(folder: Path, version: int) -> list[Action]:
     """The files of a version, as the log adds them: from its last checkpoint on."""
     files: dict[str, Action] = {}
     first = 0
-    for checkpoint in sorted(log.glob("*.checkpoint.parquet"), reverse=True):
+    for checkpoint in sorted((folder / "_delta_log").glob("*.checkpoint.parquet"), reverse=True):
         at = int(checkpoint.name.split(".", 1)[0])
         if at <= version:
             files = {add["path"]: add for add in _checkpointed(checkpoint)}
             first = at + 1
             break
     for number in range(first, version + 1):
-        entry = (log / f"{number:020}.json").read_text(encoding="utf-8")
+        entry = entry_of(folder, number).read_text(encoding="utf-8")
         actions = [json.loads(line) for line in entry.splitlines()]
         for action in actions:
             files.pop(action.get("remove", {}).get("path"), None)

@@ -15,7 +15,7 @@ from deltalake.transaction import AddAction
 
 from domain.errors import PermanentFailure, TransientFailure
 from storage.deletion_vectors import ENABLED, may_lose_rows, replace_rows
-from storage.lake_files import COMMIT, Files
+from storage.lake_files import COMMIT, Files, entry_of
 from storage.scope import Scope
 from transforms.frames import LAKE_TABLES as TABLES
 
@@ -35,11 +35,24 @@ class UnknownTable(PermanentFailure):
 
 
 @dataclass(frozen=True)
+class _Replaced:
+    """What a version of a table has of a scope: these files, and no others need be looked into."""
+
+    files: Files
+    version: int
+
+    @property
+    def is_newest(self) -> bool:
+        return not entry_of(self.files.folder, self.version + 1).exists()
+
+
+@dataclass(frozen=True)
 class Lake:
     """The tables under one folder or bucket URL."""
 
     url: str
     storage_options: dict[str, str] = field(default_factory=dict)
+    _replaced: dict[tuple[str, Scope], _Replaced] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, name: str) -> str:
         """Where a table lives; an unknown name is an error."""
@@ -57,6 +70,9 @@ class Lake:
     def scan(self, name: str, scope: Scope | None = None) -> pl.LazyFrame:
         """The table's rows in the scope, lazily; no rows while it does not exist. Columns described since it was last written
         are null."""
+        just_replaced = self._replaced.get((name, scope)) if scope else None
+        if just_replaced and just_replaced.is_newest:
+            return _as_described(name, just_replaced.files)
         table = self.open(name)
         frame = TABLES[name].empty().lazy() if table is None else _complete(pl.scan_delta(table), name)
         wanted = (scope or Scope()).filters(TABLES[name].schema)
@@ -96,7 +112,7 @@ class Lake:
         files = Files(Path(self.path(name)))
         try:
             actions = [each for part in conformed for each in files.write(part, TABLES[name].partition_by)]
-            instead = approve(self._as_described(name, files))
+            instead = approve(_as_described(name, files))
             if instead is not None:
                 files, actions = self._written_anew(name, files, instead)
         except BaseException:
@@ -121,35 +137,34 @@ class Lake:
         files.remove()
         return others, actions
 
-    def _as_described(self, name: str, files: Files) -> pl.LazyFrame:
-        rows = files.scan()
-        return TABLES[name].empty().lazy() if rows is None else rows.select(list(TABLES[name].schema))
-
     def _commit_instead(self, name: str, files: Files, actions: list[AddAction], scope: Scope) -> None:
         """Now the files are what the month has of the scope. Raises LostRace."""
         for _ in range(_ATTEMPTS):
             table = self._made(name)
             if self._is_alone(name, scope):
-                done = self._commit_month(name, table, files, actions, scope)
+                version = self._commit_month(name, table, files, actions, scope)
             else:
-                done = self._commit_beside(table, files, actions, scope)
-            if done:
+                version = self._commit_beside(table, files, actions, scope)
+            if version is not None:
+                self._replaced[name, scope] = _Replaced(files, version)
                 return
         raise LostRace(name)
 
     def _commit_month(
         self, name: str, table: DeltaTable, files: Files, actions: list[AddAction], scope: Scope
-    ) -> bool:
-        """The month as a whole; False if another commit came first."""
+    ) -> int | None:
+        """The month as a whole: the version that has it; None if another commit came first."""
         partition = [("month", "=", scope.month)]
         marker = _replacing(scope, table)
         try:
             self._commit(name, table, files, actions, "overwrite", marker, partition_filters=partition)
         except CommitFailedError:
-            return False
-        return True
+            return None
+        return table.version()
 
-    def _commit_beside(self, table: DeltaTable, files: Files, actions: list[AddAction], scope: Scope) -> bool:
+    def _commit_beside(
+        self, table: DeltaTable, files: Files, actions: list[AddAction], scope: Scope
+    ) -> int | None:
         """Beside rows of others, whose files stay as they are; False if another commit came first."""
         mine = pl.all_horizontal(scope.filters(("tenant_id", "customer_id")))
         return replace_rows(
@@ -278,6 +293,11 @@ class Lake:
             partition_by=table.metadata().partition_columns or None,
             commit_properties=properties,
         )
+
+
+def _as_described(name: str, files: Files) -> pl.LazyFrame:
+    rows = files.scan()
+    return TABLES[name].empty().lazy() if rows is None else rows.select(list(TABLES[name].schema))
 
 
 def _marker(scope: Scope) -> str:

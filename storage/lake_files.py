@@ -48,11 +48,11 @@ class Files:
 
     def scan(self) -> pl.LazyFrame | None:
         """The rows written so far, committed or not; None: there are none."""
-        scans = [
-            pl.scan_parquet(file).with_columns(pl.lit(value).alias(key) for key, value in partition.items())
-            for file, partition in self._written
-        ]
-        return pl.concat(scans) if scans else None
+        if not self._written:
+            return None
+        by = {key: pl.String for _, partition in self._written for key in partition}
+        files = [file for file, _ in self._written]
+        return pl.scan_parquet(files, hive_partitioning=bool(by), hive_schema=by or None)
 
     def remove(self) -> None:
         """Remove what was written, if it is not to be committed after all."""
@@ -63,7 +63,7 @@ class Files:
         """The version that committed these files, later than `version`; from now on it would outlive a power cut."""
         while True:
             version += 1
-            entry = self.folder / "_delta_log" / f"{version:020}.json"
+            entry = entry_of(self.folder, version)
             if self.id in entry.read_text(encoding="utf-8"):
                 sync(entry)
                 sync(entry.parent)
@@ -82,6 +82,11 @@ class Files:
             data_change=True,
             stats=statistics(frame),
         )
+
+
+def entry_of(folder: Path, version: int) -> Path:
+    """Where a table's log says what became of it in this version."""
+    return folder / "_delta_log" / f"{version:020}.json"
 
 
 def _parts(frame: pl.DataFrame, by: Sequence[str]) -> Iterable[tuple[tuple[object, ...], pl.DataFrame]]:

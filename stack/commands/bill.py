@@ -32,6 +32,9 @@ def bill(
     period: Annotated[str, typer.Argument(help="The month, YYYY-MM.")],
     tenant: Annotated[list[str] | None, typer.Option(help="Only this tenant; may be repeated.")] = None,
     customer: Annotated[list[str] | None, typer.Option(help="Only this customer; may be repeated.")] = None,
+    late: Annotated[
+        bool, typer.Option("--late", help="Only the customers whose usage came after their bills were made.")
+    ] = False,
     test: Annotated[
         bool, typer.Option("--test", help="Work everything out and post nothing: no numbers, no wallets.")
     ] = False,
@@ -41,10 +44,14 @@ def bill(
 
     Billing a month again gives the same invoices with the same numbers. Invoices that were issued are never changed.
 
+    With --late exactly those are billed again whose usage came since; with few of them that takes a small part of the time.
+
     With --test it is a dry run over what lies in the lake now: also of a month that still runs.
 
     Example: aforo bill 2026-03 --tenant acme --customer cust_1
     """
+    if late and (customer or test):
+        raise typer.BadParameter("--late finds the customers itself; leave out --customer and --test")
     from stack import billing
 
     if test:
@@ -53,7 +60,13 @@ def bill(
     with steps(STEPS_OF_A_MONTH, quiet=as_json) as progress:
         progress("loading")
         billing.ingest(progress)
-        report = billing.bill(period, tenant, customer, progress)
+        if late:
+            progress("looking for late usage")
+            tenant, customer = billing.late(period, tenant)
+        report = None if late and not customer else billing.bill(period, tenant, customer, progress)
+    if report is None:
+        _nobody(period, as_json=as_json)
+        return
     if as_json:
         emit(asdict(report))
         return
@@ -61,6 +74,13 @@ def bill(
     if report.held:
         out.print(held_table(report.held))
     out.print(f"Run {report.run_id}; events metered: {report.rows.get('metered_events', 0):,}")
+
+
+def _nobody(period: str, *, as_json: bool) -> None:
+    if as_json:
+        emit({"job": None, "run_id": None, "rows": {}, "held": [], "invoices": []})
+        return
+    out.print(f"No usage has come since the bills of {period} were made; nothing was done.")
 
 
 def _show_dry_run(told: dict[str, Any], *, as_json: bool) -> None:

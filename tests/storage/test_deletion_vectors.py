@@ -109,7 +109,7 @@ def test_what_comes_after_another_commit_changes_nothing(lake: Lake) -> None:
     folder = Path(lake.path(NAME))
     log = sorted(folder.joinpath("_delta_log").iterdir())
     about: Mapping[str, object] = {"partition": {"month": MONTH}, "marker": "m", "said": {}}
-    assert not replace_rows(folder, read, pl.col("customer_id") == "2", [], **about)  # type: ignore[arg-type]
+    assert replace_rows(folder, read, pl.col("customer_id") == "2", [], **about) is None  # type: ignore[arg-type]
     assert sorted(folder.joinpath("_delta_log").iterdir()) == log
     assert whose_lines(lake) == {"1": {"y-0"}, "2": {"x-1"}}
 
