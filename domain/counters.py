@@ -50,6 +50,8 @@ def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | N
     amount = MICRO if unit.aggregation == "COUNT" else _amount(event, sent, operation)
     if amount is None:
         return []
+    if len(starts) == 1:
+        return [Bump(rights.customer_id, counter_field(unit.key, starts[0]), operation, amount)]
     return [Bump(rights.customer_id, counter_field(unit.key, start), operation, amount) for start in starts]
 
 
@@ -57,7 +59,9 @@ def _period_starts(rights: CustomerRights, unit: str, moment: int) -> list[int]:
     found = []
     for subscription in rights.subscriptions:
         if unit in subscription.units or any(feature.unit == unit for feature in subscription.features):
-            found += [start for start, end in subscription.periods if start <= moment < end]
+            for start, end in subscription.periods:
+                if start <= moment < end:
+                    found.append(start)
     return found if len(found) < 2 else sorted(set(found))
 
 

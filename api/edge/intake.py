@@ -159,11 +159,14 @@ def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
     for event in sent:
         if not isinstance(event, dict):
             continue
-        session, boundary = event.get("sessionId"), event.get("sessionBoundary")
-        if session is None and isinstance(metadata := event.get("metadata"), dict):
-            session, boundary = metadata.get("sessionId"), metadata.get("sessionBoundary")
+        said = event
+        if event.get("sessionId") is None:
+            said = event.get("metadata")
+            if not isinstance(said, dict):
+                continue
+        session = said.get("sessionId")
         if isinstance(session, str) and 0 < len(session) <= LONGEST_TEXT:
-            found[session] = boundary == "SESSION_END"
+            found[session] = said.get("sessionBoundary") == "SESSION_END"
     return list(found.items())
 
 
