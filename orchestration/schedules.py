@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
+import polars as pl
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -22,7 +23,7 @@ from storage.bill_claims import is_billed_now
 from storage.database import session_scope
 from storage.drain import backlog
 from storage.lake import Lake
-from storage.late_usage import late_customers
+from storage.late_usage import WHO, late_customers
 from storage.regions import other_regions
 from storage.scope import Scope
 from storage.services.event_corrections import count_waiting
@@ -31,6 +32,7 @@ from storage.services.threshold_invoices import with_threshold
 from storage.services.wallet_upkeep import due_wallets
 
 _MANY = 5_000
+"""Customers named one by one in a run."""
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 
@@ -72,14 +74,14 @@ def bill_late_usage_daily(
         yield dg.SkipReason(f"{month} is billed today.")
         return
     late = late_customers(lake, Scope(month))
-    tenants = late["tenant_id"].unique().sort().to_list()
     with session_scope(database) as session:
-        busy = [tenant for tenant in tenants if is_billed_now(session, tenant, month)]
-    if not tenants or busy:
-        yield dg.SkipReason(f"{', '.join(busy)} is being billed." if busy else "No usage came late.")
+        busy = [each for each in late["tenant_id"].unique() if is_billed_now(session, each, month)]
+    late = late.filter(~pl.col("tenant_id").is_in(busy))
+    if late.is_empty():
+        yield dg.SkipReason(f"{', '.join(busy)}: is being billed." if busy else "No usage came late.")
         return
-    customers = late["customer_id"].unique().sort().to_list()
     context.log.info("%s late events of %s customers", late["events"].sum(), late.height)
+    tenants, customers = (late[name].unique().sort().to_list() for name in WHO)
     # So many are billed as fast with all others of their tenants.
     scope = {"tenants": tenants, "customers": customers if len(customers) <= _MANY else []}
     yield dg.RunRequest(

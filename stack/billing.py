@@ -97,16 +97,18 @@ def bill(
     return _outcome(Report("close_month", result.run_id, rows), addresses.lake_url, period, scope)
 
 
-def late(period: str, tenants: list[str] | None = None) -> tuple[list[str], list[str]]:
-    """(tenants, customers) with usage that came after their bills of the month were made; see `storage.late_usage`. Raises BadPeriod."""
+def late(period: str, wanted: list[str] | None = None) -> tuple[list[str], list[str]]:
+    """(tenants, customers) with usage that came after their bills of the month were made; see `storage.late_usage`. wanted: only of
+    these tenants. Raises BadPeriod."""
     from storage.lake import Lake
-    from storage.late_usage import late_customers
+    from storage.late_usage import WHO, late_customers
     from storage.scope import Scope
 
     _require_month(period)
     lake = Lake(use_running_stack().lake_url)
-    found = late_customers(lake, Scope(period, tuple(tenants or ())))
-    return found["tenant_id"].unique().sort().to_list(), found["customer_id"].unique().sort().to_list()
+    found = late_customers(lake, Scope(period, tuple(wanted or ())))
+    tenants, customers = (found[name].unique().sort().to_list() for name in WHO)
+    return tenants, customers
 
 
 def dry_run(

@@ -159,7 +159,7 @@ def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
     for event in sent:
         if not isinstance(event, dict):
             continue
-        said = event
+        said: Any = event
         if event.get("sessionId") is None:
             said = event.get("metadata")
             if not isinstance(said, dict):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from orchestration.jobs import close_month
 from orchestration.schedules import bill_late_usage_daily
 from stack.cli import app
+from storage.bill_claims import BillClaim
 from storage.database import engine_of, session_scope
 from storage.late_usage import late_customers
 from storage.repositories.invoice_states import InvoiceStates, Wanted, find_invoices
@@ -81,6 +82,18 @@ def test_each_tenant_sees_its_own_late_usage(billed: World):
     send(billed, "2026-03-01T00:00:00Z", "late-2", tenant="acme", who="bob")
     assert late(billed) == [("acme", "bob", 1), ("globex", "ada", 1)]
     assert late(billed, tenants=("globex",)) == [("globex", "ada", 1)]
+
+
+def test_a_tenant_that_is_being_billed_is_left_to_that_run(billed: World):
+    for tenant in ("acme", "globex"):
+        send(billed, "2026-03-20T00:00:00Z", "late-1", tenant=tenant)
+    claim = BillClaim(engine_of(billed.database_url))
+    claim.hold(Scope(MARCH, ("acme",)))
+    try:
+        (request,) = night(billed)
+    finally:
+        claim.release()
+    assert request.run_config["resources"]["scope"]["config"]["tenants"] == ["globex"]
 
 
 def test_usage_that_was_metered_by_a_run_that_died_is_still_late(billed: World):
