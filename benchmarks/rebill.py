@@ -45,7 +45,7 @@ def run(events: int, customers: int, late: int, every: int) -> dict[str, Any]:
     from storage.lake import Lake
 
     defs.resolve_job_def("close_month")
-    first, first_steps = spent(billing.ingest(), billing.bill(MONTH, [TENANT]))
+    first, _ = spent(billing.ingest(), billing.bill(MONTH, [TENANT]))
     coming = raw_events(late, customers, first=events + 1, every=every)
     lake = Lake(os.environ["AFORO_LAKE_URL"])
     lake.cursor("raw_events").append(coming, markers={"raw_seq": events + late})
@@ -60,9 +60,9 @@ def run(events: int, customers: int, late: int, every: int) -> dict[str, Any]:
     return {
         "first": first,
         "again": again + looking,
+        "late": late,
         "customers": len(whose),
         "steps": steps | {"who_is_late": looking},
-        "first_steps": first_steps,
     }
 
 

@@ -50,18 +50,32 @@ def pipeline(found: dict[str, Any]) -> str:
     )
 
 
-def rebill(events: int, customers: int, late: int, found: list[dict[str, Any]]) -> str:
-    """First time, second time, their ratio; then where the second one's time goes."""
-    ratios = [each["again"] / each["first"] for each in found]
+def rebill(events: int, customers: int, series: list[list[dict[str, Any]]]) -> str:
+    """A row for each way late events are spread: first time, second time, their ratio; then where the first one's second time goes."""
+    head = (
+        "late events",
+        "of customers",
+        "the month for the first time",
+        "late events in, and their customers again",
+        "ratio",
+    )
     rows = [
-        ("events, customers", f"{events:,}, {customers:,}"),
-        ("late events, customers they belong to", f"{late:,}, {found[0]['customers']:,}"),
-        ("the month for the first time", f"{_median(found, 'first'):.2f} s"),
-        ("late events taken in and their customers billed again", f"{_median(found, 'again'):.2f} s"),
-        ("ratio", f"**{median(ratios):.1%}**"),
+        (
+            f"{found[0]['late']:,}",
+            f"{found[0]['customers']:,}",
+            f"{_median(found, 'first'):.2f} s",
+            f"{_median(found, 'again'):.2f} s",
+            f"**{median(each['again'] / each['first'] for each in found):.1%}**",
+        )
+        for found in series
     ]
-    again = [{**each, "seconds": each["again"]} for each in found]
-    return _table(("", ""), rows) + "\nWhere the second time goes:\n\n" + _profile(again)
+    again = [{**each, "seconds": each["again"]} for each in series[0]]
+    return (
+        f"{events:,} events, {customers:,} customers.\n\n"
+        + _table(head, rows)
+        + "\nWhere the time of the first row goes:\n\n"
+        + _profile(again)
+    )
 
 
 def memory(found: dict[str, Any], grown: float) -> str:

@@ -9,27 +9,28 @@ from storage.scope import Scope
 from transforms.enrich import window
 
 WHO = ("tenant_id", "customer_id")
+_USED = (*WHO, "unit")
 _SEEN = pl.coalesce("seen", pl.lit(0))
 
 
 def late_customers(lake: Lake, scope: Scope) -> pl.DataFrame:
-    """`tenant_id, customer_id, events` of the customers in the scope with usage in a period of this month's bill that is not behind
+    """`tenant_id, customer_id, events` of the customers in the scope with usage that this month's bill prices and that is not behind
     their draft yet, or, once their invoices are issued, not in what the month was last worked out from. In order of
     customers; nobody while the month was never billed.
 
-    Cost: four columns of the month's events, once, and one of what was metered of them.
+    Cost: five columns of the month's events, once, and one of what was metered of them.
     """
     assert scope.month is not None
     due = pl.col("due"), pl.col("kind") == "USAGE"
     terms = lake.scan("billing_terms", scope).filter(*due).collect()
     begin, end = pl.col("period_start").min(), pl.col("period_end").max()
-    periods = terms.group_by(WHO).agg(begin, end).join(_seen(lake, scope), on=WHO, how="left")
+    periods = terms.group_by(_USED).agg(begin, end).join(_seen(lake, scope), on=WHO, how="left")
     everybody = Scope(None, scope.tenants, scope.customers)
     events = lake.scan("validated_events", everybody).filter(
         pl.col("occurred_month").is_in(window(scope.month, terms).months())
     )
     here = pl.col("occurred_at").is_between("period_start", "period_end", closed="left")
-    late = events.select(*WHO, "occurred_at", "raw_seq").join(periods.lazy(), on=WHO, how="inner")
+    late = events.select(*_USED, "occurred_at", "raw_seq").join(periods.lazy(), on=_USED, how="inner")
     counted = late.filter(here, pl.col("raw_seq") > _SEEN).group_by(WHO).agg(events=pl.len())
     return counted.collect(engine="streaming").sort(WHO)
 

@@ -14,7 +14,7 @@ from storage.database import engine_of, session_scope
 from storage.late_usage import late_customers
 from storage.repositories.invoice_states import InvoiceStates, Wanted, find_invoices
 from storage.scope import Scope
-from tests.scenarios import MARCH, event
+from tests.scenarios import MARCH, TWO_TENANTS, event
 from tests.world import QUIET, World
 
 
@@ -75,6 +75,15 @@ def test_usage_of_another_month_and_of_nobodys_bill_is_not_late(billed: World):
     send(billed, "2026-03-31T23:59:59Z", "stranger", who="nobody")
     assert late(billed) == []
     assert late_customers(billed.lake, Scope("2026-02")).is_empty()
+
+
+def test_usage_that_no_term_of_the_bill_prices_is_not_late(billed: World):
+    seats = "units:\n  - {key: seats, name: Seats, aggregation: SUM}\n"
+    billed.apply(TWO_TENANTS["acme"].replace("units:\n", seats))
+    sent = [event("ada", "seats", 2, "2026-03-20T00:00:00Z", "seat-1")]
+    assert billed.send("acme", sent, received="2026-04-02T00:00:00") == "A"
+    billed.ingest()
+    assert late(billed) == []
 
 
 def test_each_tenant_sees_its_own_late_usage(billed: World):
