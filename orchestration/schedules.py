@@ -23,13 +23,13 @@ from storage.bill_claims import is_billed_now
 from storage.database import session_scope
 from storage.drain import backlog
 from storage.lake import Lake
-from storage.late_usage import WHO, late_customers
 from storage.regions import other_regions
 from storage.scope import Scope
 from storage.services.event_corrections import count_waiting
 from storage.services.subscription_upkeep import due
 from storage.services.threshold_invoices import with_threshold
 from storage.services.wallet_upkeep import due_wallets
+from storage.unbilled_usage import WHO, unbilled_customers
 
 _MANY = 5_000
 """Customers named one by one in a run."""
@@ -63,7 +63,7 @@ def close_month_on_the_first(context: dg.ScheduleEvaluationContext) -> dg.RunReq
 
 
 @dg.schedule(job=close_month, cron_schedule="45 2 * * *", execution_timezone="UTC", default_status=RUNNING)
-def bill_late_usage_daily(
+def bill_unbilled_usage_daily(
     context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake], database: dg.ResourceParam[Engine]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Bill last month again for the customers whose usage came after their bills were made: drafts take it in before they are
@@ -73,19 +73,19 @@ def bill_late_usage_daily(
     if today.day == 1:
         yield dg.SkipReason(f"{month} is billed today.")
         return
-    late = late_customers(lake, Scope(month))
+    unbilled = unbilled_customers(lake, Scope(month))
     with session_scope(database) as session:
-        busy = [each for each in late["tenant_id"].unique() if is_billed_now(session, each, month)]
-    late = late.filter(~pl.col("tenant_id").is_in(busy))
-    if late.is_empty():
-        yield dg.SkipReason(f"{', '.join(busy)}: is being billed." if busy else "No usage came late.")
+        busy = [each for each in unbilled["tenant_id"].unique() if is_billed_now(session, each, month)]
+    unbilled = unbilled.filter(~pl.col("tenant_id").is_in(busy))
+    if unbilled.is_empty():
+        yield dg.SkipReason(f"{', '.join(busy)}: is being billed." if busy else "All usage is billed.")
         return
-    context.log.info("%s late events of %s customers", late["events"].sum(), late.height)
-    tenants, customers = (late[name].unique().sort().to_list() for name in WHO)
+    context.log.info("%s unbilled events of %s customers", unbilled["events"].sum(), unbilled.height)
+    tenants, customers = (unbilled[name].unique().sort().to_list() for name in WHO)
     # So many are billed as fast with all others of their tenants.
     scope = {"tenants": tenants, "customers": customers if len(customers) <= _MANY else []}
     yield dg.RunRequest(
-        run_key=f"late {month} {today:%Y-%m-%d}",
+        run_key=f"unbilled {month} {today:%Y-%m-%d}",
         partition_key=month,
         run_config={"resources": {"scope": {"config": scope}}},
     )
@@ -163,6 +163,6 @@ def reconcile_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 SCHEDULES = [
     reconcile_daily,
-    ingest_every_minute, close_month_on_the_first, bill_late_usage_daily, publish_rights, maintain_nightly, invoices_nightly,
+    ingest_every_minute, close_month_on_the_first, bill_unbilled_usage_daily, publish_rights, maintain_nightly, invoices_nightly,
     keep_subscriptions_every_five_minutes, keep_wallets_every_five_minutes, watch_thresholds_hourly,
 ]  # fmt: skip

@@ -97,16 +97,16 @@ def bill(
     return _outcome(Report("close_month", result.run_id, rows), addresses.lake_url, period, scope)
 
 
-def late(period: str, wanted: list[str] | None = None) -> tuple[list[str], list[str]]:
-    """(tenants, customers) with usage that came after their bills of the month were made; see `storage.late_usage`. wanted: only of
+def unbilled(period: str, wanted: list[str] | None = None) -> tuple[list[str], list[str]]:
+    """(tenants, customers) with usage that their bills of the month do not know; see `storage.unbilled_usage`. wanted: only of
     these tenants. Raises BadPeriod."""
     from storage.lake import Lake
-    from storage.late_usage import WHO, late_customers
     from storage.scope import Scope
+    from storage.unbilled_usage import WHO, unbilled_customers
 
     _require_month(period)
     lake = Lake(use_running_stack().lake_url)
-    found = late_customers(lake, Scope(period, tuple(wanted or ())))
+    found = unbilled_customers(lake, Scope(period, tuple(wanted or ())))
     tenants, customers = (found[name].unique().sort().to_list() for name in WHO)
     return tenants, customers
 

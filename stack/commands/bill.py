@@ -32,8 +32,9 @@ def bill(
     period: Annotated[str, typer.Argument(help="The month, YYYY-MM.")],
     tenant: Annotated[list[str] | None, typer.Option(help="Only this tenant; may be repeated.")] = None,
     customer: Annotated[list[str] | None, typer.Option(help="Only this customer; may be repeated.")] = None,
-    late: Annotated[
-        bool, typer.Option("--late", help="Only the customers whose usage came after their bills were made.")
+    unbilled: Annotated[
+        bool,
+        typer.Option("--unbilled", help="Only the customers with usage that their bills do not know yet."),
     ] = False,
     test: Annotated[
         bool, typer.Option("--test", help="Work everything out and post nothing: no numbers, no wallets.")
@@ -44,14 +45,14 @@ def bill(
 
     Billing a month again gives the same invoices with the same numbers. Invoices that were issued are never changed.
 
-    With --late exactly those are billed again whose usage came since; with few of them that takes a small part of the time.
+    With --unbilled exactly those are billed again whose usage came after their bills were made; few of them take a small part of the time.
 
     With --test it is a dry run over what lies in the lake now: also of a month that still runs.
 
     Example: aforo bill 2026-03 --tenant acme --customer cust_1
     """
-    if late and (customer or test):
-        raise typer.BadParameter("--late finds the customers itself; leave out --customer and --test")
+    if unbilled and (customer or test):
+        raise typer.BadParameter("--unbilled finds the customers itself; leave out --customer and --test")
     from stack import billing
 
     if test:
@@ -60,10 +61,10 @@ def bill(
     with steps(STEPS_OF_A_MONTH, quiet=as_json) as progress:
         progress("loading")
         billing.ingest(progress)
-        if late:
-            progress("looking for late usage")
-            tenant, customer = billing.late(period, tenant)
-        report = None if late and not customer else billing.bill(period, tenant, customer, progress)
+        if unbilled:
+            progress("looking for unbilled usage")
+            tenant, customer = billing.unbilled(period, tenant)
+        report = None if unbilled and not customer else billing.bill(period, tenant, customer, progress)
     if report is None:
         _nobody(period, as_json=as_json)
         return

@@ -71,7 +71,7 @@ def test_the_traces_become_the_invoices_worked_out_by_hand(home: Path, database_
     assert sum(each["accepted"] for each in again) == 0
     rerun = aforo("bill", MONTH)
     assert invoices(rerun) == billed
-    assert aforo("bill", MONTH, "--late")["invoices"] == []
+    assert aforo("bill", MONTH, "--unbilled")["invoices"] == []
     quarantined = aforo("sql", "SELECT code, COUNT(*) AS n FROM quarantined_events GROUP BY code")
     assert quarantined == [{"code": "DUPLICATE", "n": 84_555}]
 
@@ -82,7 +82,7 @@ def test_who_sent_late_is_billed_again_and_nobody_else(home: Path, database_url:
     aforo.ingest("code")
     before = invoices(aforo("bill", MONTH))
     aforo.ingest("conv")
-    late = invoices(aforo("bill", MONTH, "--late"))
+    late = invoices(aforo("bill", MONTH, "--unbilled"))
     assert {who: float(each["total"]) for who, each in late.items()} == {"conv": 145.36}
     assert late["conv"]["number"] == before["conv"]["number"]
 

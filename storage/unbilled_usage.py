@@ -1,4 +1,4 @@
-"""Usage that came after its bill was made. Put here: whose it is. Keep out: billing them again (stack, orchestration)."""
+"""Usage that its bill does not know. Put here: whose it is. Keep out: billing them again (stack, orchestration)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _USED = (*WHO, "unit")
 _SEEN = pl.coalesce("seen", pl.lit(0))
 
 
-def late_customers(lake: Lake, scope: Scope) -> pl.DataFrame:
+def unbilled_customers(lake: Lake, scope: Scope) -> pl.DataFrame:
     """`tenant_id, customer_id, events` of the customers in the scope with usage that this month's bill prices and that is not behind
     their draft yet, or, once their invoices are issued, not in what the month was last worked out from. In order of
     customers; nobody while the month was never billed.
@@ -30,8 +30,8 @@ def late_customers(lake: Lake, scope: Scope) -> pl.DataFrame:
         pl.col("occurred_month").is_in(window(scope.month, terms).months())
     )
     here = pl.col("occurred_at").is_between("period_start", "period_end", closed="left")
-    late = events.select(*_USED, "occurred_at", "raw_seq").join(periods.lazy(), on=_USED, how="inner")
-    counted = late.filter(here, pl.col("raw_seq") > _SEEN).group_by(WHO).agg(events=pl.len())
+    priced = events.select(*_USED, "occurred_at", "raw_seq").join(periods.lazy(), on=_USED, how="inner")
+    counted = priced.filter(here, pl.col("raw_seq") > _SEEN).group_by(WHO).agg(events=pl.len())
     return counted.collect(engine="streaming").sort(WHO)
 
 
