@@ -99,14 +99,17 @@ def bill(
 
 def unbilled(period: str, wanted: list[str] | None = None) -> tuple[list[str], list[str]]:
     """(tenants, customers) with usage that their bills of the month do not know; see `storage.unbilled_usage`. wanted: only of
-    these tenants. Raises BadPeriod."""
+    these tenants. Raises BadPeriod, NothingBilled."""
     from storage.lake import Lake
+    from storage.replay import NothingBilled
     from storage.scope import Scope
     from storage.unbilled_usage import WHO, unbilled_customers
 
     _require_month(period)
-    lake = Lake(use_running_stack().lake_url)
-    found = unbilled_customers(lake, Scope(period, tuple(wanted or ())))
+    lake, scope = Lake(use_running_stack().lake_url), Scope(period, tuple(wanted or ()))
+    if lake.scan("billing_terms", scope).head(1).collect().is_empty():
+        raise NothingBilled(scope)
+    found = unbilled_customers(lake, scope)
     tenants, customers = (found[name].unique().sort().to_list() for name in WHO)
     return tenants, customers
 
