@@ -76,7 +76,6 @@ def test_the_traces_become_the_invoices_worked_out_by_hand(home: Path, database_
     assert quarantined == [{"code": "DUPLICATE", "n": 84_555}]
 
 
-@pytest.mark.slow
 def test_who_sent_late_is_billed_again_and_nobody_else(home: Path, database_url: str, redis_url: str):
     aforo = Aforo(home, database_url, redis_url)
     aforo("apply", str(ROOT / "examples" / "llm-inference.yaml"))
