@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
 from storage import deletion_vectors
 from storage.deletion_vectors import replace_rows, vector
@@ -84,6 +84,14 @@ def test_the_others_files_are_not_written_again(lake: Lake) -> None:
     after = opened(lake).file_uris()
     assert before in after and len(after) == 2
     assert whose_lines(lake) == {"1": {"x-0"}, "2": {"y-0"}}
+
+
+def test_delta_rs_own_engine_sees_what_polars_sees(lake: Lake) -> None:
+    lake.replace(NAME, lines_of(("1", "2"), "x", each=3), Scope(MONTH))
+    lake.replace(NAME, lines_of(("2",), "y"), Scope(MONTH, customers=("2",)))
+    engine = QueryBuilder().register("terms", opened(lake))
+    found = pl.DataFrame(engine.execute("SELECT line_id FROM terms ORDER BY line_id").read_all())
+    assert found["line_id"].to_list() == ["x-0", "x-1", "x-2", "y-0"]
 
 
 def test_a_file_whose_last_row_goes_is_gone_as_a_whole(lake: Lake) -> None:
