@@ -25,7 +25,7 @@ Repeats = Annotated[int, typer.Option(min=1, help="How often; medians are report
 
 @app.callback(invoke_without_command=True)
 def everything(ctx: typer.Context) -> None:
-    """All parts but the edge's memory, one after the other (about half an hour; 4 GiB of memory). Example: python -m benchmarks edge
+    """All parts but the edge's memory, one after the other: some tens of minutes, 4 GiB of memory. Example: python -m benchmarks edge
     --repeats 3"""
     if ctx.invoked_subcommand is None:
         starting(5)

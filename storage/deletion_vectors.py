@@ -48,8 +48,8 @@ def replace_rows(
     said: Action,
 ) -> int | None:
     """Commit that these rows of a partition are gone and these files are there, and say which version that is. None, and nothing
-    happened, if another commit has come since the table was read. marker: of two commits with one after the same state, the later one fails. said: what the log
-    keeps about the commit.
+    happened, if another commit has come since the table was read. marker: of two commits with one after the
+    same state, the later one fails. said: what the log keeps about the commit.
 
     Cost: the columns that `gone` looks at, of the row groups that may hold such rows.
     """
@@ -115,7 +115,7 @@ def _commit(folder: Path, version: int, actions: Sequence[Action]) -> bool:
 
 
 def _gone(table: DeltaTable) -> dict[str, pl.Series]:
-    """The rows that are gone already, by the path of their file within the table."""
+    """The rows that are gone already, by the path of their file within the table: `partition=…/file`."""
     masks = pl.DataFrame(table.deletion_vectors())
     return {
         "/".join(masks["filepath"][at].split("/")[-2:]): (~masks["selection_vector"][at]).arg_true()

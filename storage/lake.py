@@ -99,7 +99,7 @@ class Lake:
         """`replace` with rows that come part by part and, in a local table, are never held at once. approve: is shown all rows
         before they are committed; what it returns is kept instead, what it raises leaves the table as it was.
 
-        Cost: that of writing the rows; where others' rows lie in the month, and one more look at whose the rows are.
+        Cost: that of writing the rows; where others' rows lie in the month, one more look at whose they are.
         """
         scope.predicate()  # refuses a scope without a month
         conformed = (TABLES[name].conform(part) for part in parts)
@@ -165,7 +165,7 @@ class Lake:
     def _commit_beside(
         self, table: DeltaTable, files: Files, actions: list[AddAction], scope: Scope
     ) -> int | None:
-        """Beside rows of others, whose files stay as they are; False if another commit came first."""
+        """Beside rows of others, whose files stay as they are: the version that has them; None if another commit came first."""
         mine = pl.all_horizontal(scope.filters(("tenant_id", "customer_id")))
         return replace_rows(
             files.folder,
@@ -284,7 +284,7 @@ class Lake:
         properties: CommitProperties,
         predicate: str | None = None,
     ) -> None:
-        """By Delta's own writer: in buckets, and where only some rows of a partition are replaced."""
+        """By Delta's own writer, in buckets."""
         write_deltalake(
             table,
             rows,

@@ -27,8 +27,8 @@ WITHOUT_FSYNC = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_wr
 
 
 MEMORY = Path("/dev/shm")
-ENOUGH = 2 * 1024**3
-"""Bytes that two test workers' servers need together."""
+ENOUGH = 4 * 1024**3
+"""Bytes: the write-ahead logs of two test workers' servers, a gigabyte each at most, and their databases."""
 
 
 @contextmanager

@@ -129,8 +129,7 @@ def test_usage_after_an_issued_invoice_becomes_a_finding_once(billed: World):
     assert (totals(billed), unbilled(billed)) == (before, [])
 
 
-def test_the_command_finds_the_customers_itself(billed: World, monkeypatch):
-    monkeypatch.setenv("AFORO_LAKE_URL", billed.lake_url)
+def test_the_command_finds_the_customers_itself():
     refused = CliRunner().invoke(app, ["bill", MARCH, "--unbilled", "--customer", "ada"])
     assert refused.exit_code == 2
     assert "--unbilled finds the customers itself" in refused.output
