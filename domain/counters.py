@@ -50,8 +50,6 @@ def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | N
     amount = MICRO if unit.aggregation == "COUNT" else _amount(event, sent, operation)
     if amount is None:
         return []
-    if len(starts) == 1:
-        return [Bump(rights.customer_id, counter_field(unit.key, starts[0]), operation, amount)]
     return [Bump(rights.customer_id, counter_field(unit.key, start), operation, amount) for start in starts]
 
 
