@@ -70,6 +70,7 @@ class Meters:
     gauges: dict[str, Gauge] = field(default_factory=dict)
     in_progress: int = 0
     stale: int = 0
+    from_memory: int = 0
     is_leaving: bool = False
     followed: Callable[[str, float], str | None] | None = None
 

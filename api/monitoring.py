@@ -61,6 +61,7 @@ class Numbers(msgspec.Struct):
     gauges: dict[str, tuple[str, float]]
     in_progress: int
     stale: int
+    from_memory: int
     memory: int
     cpu: float
 
@@ -77,6 +78,7 @@ def numbers_of(meters: Meters) -> Numbers:
         {name: (gauge.help, float(gauge.read())) for name, gauge in meters.gauges.items()},
         meters.in_progress,
         meters.stale,
+        meters.from_memory,
         process.memory_info().rss,
         times.user + times.system,
     )
@@ -146,6 +148,9 @@ def families(prefix: str, workers: dict[str, Numbers]) -> Iterator[Metric]:
     stale = CounterMetricFamily(
         f"{prefix}_stale_answers", "Answers from the last good snapshot.", labels=("worker",)
     )
+    from_memory = CounterMetricFamily(
+        f"{prefix}_answers_from_memory", "Answers about access that needed no round trip.", labels=("worker",)
+    )
     progress = GaugeMetricFamily(
         f"{prefix}_requests_in_progress", "Requests being worked on.", labels=("worker",)
     )
@@ -160,13 +165,14 @@ def families(prefix: str, workers: dict[str, Numbers]) -> Iterator[Metric]:
         for source, outcome, number in numbers.events:
             events.add_metric((source, outcome, worker), number)
         stale.add_metric((worker,), numbers.stale)
+        from_memory.add_metric((worker,), numbers.from_memory)
         progress.add_metric((worker,), numbers.in_progress)
         memory.add_metric((worker,), numbers.memory)
         cpu.add_metric((worker,), numbers.cpu)
         for name, (about, value) in numbers.gauges.items():
             shown = gauges.setdefault(name, GaugeMetricFamily(f"{prefix}_{name}", about, labels=("worker",)))
             shown.add_metric((worker,), value)
-    yield from (requests, events, stale, progress, memory, cpu, *gauges.values())
+    yield from (requests, events, stale, from_memory, progress, memory, cpu, *gauges.values())
     yield _histogram(
         f"{prefix}_request_seconds",
         "Time from the first byte of a request to the last of its answer.",

@@ -34,6 +34,10 @@ class Limit(NamedTuple):
         """As the scripts take it."""
         return name, self.window, self.requests + self.burst, int(self.hard)
 
+    def written_for(self, name: str, many: int) -> tuple[str, int, int, int, int]:
+        """As the scripts take it, for so many requests at once: all of them, or none where not all have room."""
+        return name, self.window, self.requests + self.burst, 1, many
+
 
 class Counted(NamedTuple):
     """A request counted in a window: beyond it or not, requests left, when the window's stretch ends (epoch seconds), and

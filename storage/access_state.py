@@ -32,8 +32,8 @@ _encode = msgspec.msgpack.Encoder().encode
 decode_margin = msgspec.json.Decoder(MarginLevel).decode
 Question = tuple[str, Sequence[str]]
 """A customer, and which of its counters."""
-Request = tuple[Sequence[tuple[str, int, int, int]], Sequence[Question]]
-"""The limits it counts in, as `Limit.written`, and what it asks."""
+Request = tuple[Sequence[tuple[str, int, int, int] | tuple[str, int, int, int, int]], Sequence[Question]]
+"""The limits it counts in, as `Limit.written` or `written_for`, and what it asks."""
 KILLED_SECONDS = 86_400
 """How long a client that goes on with a killed session is told so."""
 KILLED_AT_EDGE = "killed-at-edge"
@@ -61,11 +61,14 @@ _RELEASE = Script("holds.lua", "release.lua")
 
 
 class Found(msgspec.Struct, frozen=True):
-    """One customer's counters and what is held back of them, in millionths by field, and its margin level."""
+    """One customer's counters and what is held back of them, in millionths by field, and its margin level. holds: something is held
+    back, if not of these. answers: what was made of it, for whoever makes it again."""
 
     counted: Mapping[str, int]
     held: Mapping[str, int]
     margin: MarginLevel | None = None
+    holds: bool = False
+    answers: dict[str | None, tuple[Any, bytes]] = msgspec.field(default_factory=dict)
 
 
 class Answers(msgspec.Struct, frozen=True):
@@ -134,6 +137,7 @@ def _found(fields: Sequence[str], each: Any) -> Found:
         {field: int(amount or 0) for field, amount in zip(fields, counted, strict=True)},
         {field: int(amount) for field, amount in zip(fields, held, strict=False) if amount},
         decode_margin(margin) if margin else None,
+        bool(held),
     )
 
 

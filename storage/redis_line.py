@@ -9,10 +9,12 @@ writes what came up in one round of it with one system call, and Redis syncs its
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 from redis.asyncio import Redis
@@ -23,12 +25,31 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from storage.connections import is_cluster
 
+log = logging.getLogger(__name__)
 _PAUSE = 0.05
 _LOOKED_AT = 0.5
+_TOLD = object()
+
+
+class Follower(Protocol):
+    """Who wants to know what changes in Redis. kinds: of which keys, by how their names begin."""
+
+    kinds: tuple[bytes, ...]
+
+    def begun(self) -> None:
+        """From now on it is told."""
+
+    def changed(self, keys: Sequence[bytes] | None) -> None:
+        """These keys have changed; None: all of them."""
+
+    def lost(self) -> None:
+        """From now on it is not."""
 
 
 class Pooled:
     """`Line`'s ways over a client with connections of its own, as a cluster needs it."""
+
+    proven = -math.inf
 
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
@@ -55,8 +76,12 @@ class Line:
     """A connection made with the first command, and anew after it was lost.
 
     url: of the Redis. seconds: a command that is not answered so long has failed, and with it those behind it. Use it from one
-    event loop only.
+    event loop only. follower: is told what changes, before any answer that knows of it. proven: when the latest command that was
+    answered was made, seconds of the event loop's clock.
     """
+
+    follower: Follower | None = None
+    proven = -math.inf
 
     def __init__(self, url: str, *, seconds: float = 5.0) -> None:
         self._pool = ConnectionPool.from_url(url, socket_connect_timeout=1, socket_timeout=None)
@@ -133,6 +158,7 @@ class Line:
         try:
             async with asyncio.timeout(self._seconds):  # also where somebody takes the call and says nothing
                 await cast(Any, connection).connect()
+                await self._follow(connection)
         except TimeoutError:
             await connection.disconnect(nowait=True)
             raise RedisTimeoutError(f"Redis did not answer within {self._seconds:g} seconds.") from None
@@ -142,19 +168,45 @@ class Line:
         self._connection = connection
         self._tasks = [asyncio.create_task(self._hand_out(connection)), asyncio.create_task(self._watch())]
 
+    async def _follow(self, connection: AbstractConnection) -> None:
+        """Have changes told on this connection. A Redis that cannot, or will not for this user, leaves the follower without."""
+        follower = self.follower
+
+        async def told(message: Sequence[Any], **_: Any) -> object:
+            if follower is not None and message[0] == b"invalidate":
+                follower.changed(message[1])
+            return _TOLD
+
+        cast(Any, connection)._parser.handle_push_response = told
+        if follower is None:
+            return
+        prefixes = [word for kind in follower.kinds for word in (b"PREFIX", kind)]
+        await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", *prefixes)
+        try:
+            await connection.read_response()
+        except ResponseError as error:
+            log.warning("Redis does not tell what changes (%s): every question is asked.", error)
+        else:
+            follower.begun()
+
     async def _hand_out(self, connection: AbstractConnection) -> None:
         """Each answer to whoever waits for it; who gave up meanwhile is passed by."""
         answer: Any
         while True:
             error: ResponseError | None = None
+            answer = None
             try:
-                answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+                answer = await connection.read_response(
+                    timeout=math.inf, disconnect_on_error=False, push_request=True
+                )
             except ResponseError as found:
                 error = found
             except (RedisConnectionError, OSError) as lost:
                 await self._drop(RedisConnectionError(f"The connection to Redis was lost: {lost}"))
                 return
-            future, _ = self._waiting.popleft()
+            if answer is _TOLD:
+                continue
+            future, self.proven = self._waiting.popleft()
             if future.done():
                 continue
             if error is None:
@@ -174,6 +226,8 @@ class Line:
     async def _drop(self, error: Exception) -> None:
         """Forget the connection; everybody who waits gets `error`."""
         connection, self._connection = self._connection, None
+        if self.follower is not None:
+            self.follower.lost()
         waiting, self._waiting = self._waiting, deque()
         self._unsent = []
         me = asyncio.current_task()

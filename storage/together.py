@@ -27,14 +27,16 @@ class Together:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def ask(
-        self, tenant_id: str, limits: Sequence[tuple[str, Limit]], asked: Sequence[Question]
+        self, tenant_id: str, limits: Sequence[tuple[str, Limit]], asked: Sequence[Question], *, many: int = 0
     ) -> Answers:
-        """Count a request in these windows and look up what it asks. Raises Redis' errors."""
+        """Count a request in these windows and look up what it asks; with `many`, count so many, or none if there is no room for all
+        of them. Raises Redis' errors."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answers] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._send)
-        request = ([limit.written(name) for name, limit in limits], asked)
+        written = [limit.written_for(name, many) if many else limit.written(name) for name, limit in limits]
+        request = (written, asked)
         self._waiting.setdefault(tenant_id, []).append((answer, request))
         return await answer
 

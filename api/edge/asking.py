@@ -19,8 +19,12 @@ from api.meters import now as clock
 from domain.access import CustomerRights, KeyRecord, MarginLevel
 from domain.entitlement import Decision, Grant, decide
 from domain.errors import TransientFailure
-from storage.access_state import Found
+from domain.limits import Counted
+from storage.access_state import Found, Question
+from storage.permits import Limits
 
+_NO_ANSWER: tuple[Entitled | None, bytes] = (None, b"")
+_NOTHING = Found({}, {})
 STALE_OPEN, STALE_CLOSED = "UNAVAILABLE_FAIL_OPEN", "UNAVAILABLE_FAIL_CLOSED"
 
 
@@ -37,6 +41,11 @@ class Asked(msgspec.Struct, frozen=True):
     @property
     def rights(self) -> CustomerRights | None:
         return self.entitled.rights if self.entitled else None
+
+    def remember(self, answer: bytes) -> None:
+        """It was answered so. What grants nothing is not remembered: anybody can make up names."""
+        if self.entitled and self.grants:
+            self.found.answers[self.wanted] = (self.entitled, answer)
 
     def decision(self) -> Decision:
         return decide(self.rights, self.grants, self.found.counted, self.found.held, self.margin)
@@ -59,6 +68,25 @@ class Caller(msgspec.Struct, frozen=True):
         """What it takes to answer (customer, feature or unit; None: everything) each, in one round trip. Raises Problem 429."""
         return await (self._from_snapshot(questions) if self.stale else self._from_redis(questions))
 
+    async def said_before(self, customer: str, wanted: str) -> bytes | None:
+        """What this question was answered with, if nothing that it follows from has changed; None: it is to be asked."""
+        service, tenant_id = self.service, self.key.tenant_id
+        if self.stale:
+            return None
+        view = await service.known.tenant(tenant_id)
+        entitled = view.entitled(customer, service.stamp())
+        known = service.nearby.known(tenant_id, ((customer, ()),)) or (_NOTHING,)
+        made_of, answer = known[0].answers.get(wanted, _NO_ANSWER)
+        if made_of is None or made_of is not entitled:
+            return None
+        limits = service.limits(self.key, view, self.door)
+        counted = service.nearby.permit(tenant_id, limits)
+        if counted is None:
+            return None
+        tell(self.request, limits, counted)
+        service.meters.from_memory += 1
+        return answer
+
     def view(self) -> TenantView | None:
         """The tenant as this process knows it, after asking."""
         return self.service.known.tenant_as_last_known(self.key.tenant_id, math.inf)
@@ -76,18 +104,30 @@ class Caller(msgspec.Struct, frozen=True):
             each.grants(wanted) if each else () for each, (_, wanted) in zip(entitled, questions, strict=True)
         ]
         fields = [[g.counter for g in grants if g.counter is not None] for grants in granted]
-        began = clock()
-        answers = await service.together.ask(tenant_id, limits, list(zip(customers, fields, strict=True)))
-        service.meters.round_trip("ask", began)
-        tell(self.request, limits, answers.limits, refused=answers.refused)
-        for customer, found in zip(customers, answers.found, strict=True):
-            service.snapshot.keep(tenant_id, customer, found)
+        asked = list(zip(customers, fields, strict=True))
+        counted = service.nearby.permit(tenant_id, limits)
+        known = None if counted is None else service.nearby.known(tenant_id, asked)
+        if counted is not None and known is not None:
+            tell(self.request, limits, counted)
+        else:
+            known = await self._found(limits, counted, asked)
         return [
             Asked(customer, wanted, each, grants, found)
             for (customer, wanted), each, grants, found in zip(
-                questions, entitled, granted, answers.found, strict=True
+                questions, entitled, granted, known, strict=True
             )
         ]
+
+    async def _found(
+        self, limits: Limits, counted: Sequence[Counted] | None, asked: Sequence[Question]
+    ) -> list[Found]:
+        """What Redis says. counted: the request was, and is not counted again."""
+        service, tenant_id = self.service, self.key.tenant_id
+        began = clock()
+        answers = await service.nearby.ask(tenant_id, limits if counted is None else (), asked)
+        service.meters.round_trip("ask", began)
+        tell(self.request, limits, counted or answers.limits, refused=answers.refused)
+        return [*answers.found]
 
     async def _from_snapshot(self, questions: Sequence[tuple[str, str | None]]) -> list[Asked]:
         service, tenant_id = self.service, self.key.tenant_id

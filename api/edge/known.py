@@ -1,20 +1,22 @@
 """What the edge knows of keys, units and rights. Put here: reading hot state through a small cache. Keep out: rules.
 
 Keys are read again after `fresh_for` seconds. A tenant's units and rights stay until its version changes, and the
-version is looked at every `fresh_for` seconds; so the steady state costs no round trip. Keys that do not exist are not
-cached: guessing them must not crowd out real ones.
+version is looked at every `fresh_for` seconds; what is in use is looked at twice as often, while requests go on with what is known, so
+that in the steady state nobody waits for a round trip. Keys that do not exist are not cached: guessing them must not crowd out real ones.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from api.edge.entitled import Entitled
 from domain.access import CustomerRights, KeyRecord, UnitRecord
@@ -71,6 +73,7 @@ class Known:
         self._fresh_for = fresh_for
         self._keys: dict[str, tuple[float, KeyRecord]] = {}
         self._tenants: dict[str, TenantView] = {}
+        self._reading: dict[str, asyncio.Task[None]] = {}
 
     async def key(self, secret: str) -> KeyRecord | None:
         """The live key with this secret, None if there is none. Raises HotStateMissing."""
@@ -78,7 +81,13 @@ class Known:
         cached = self._keys.get(sha)
         now = time.monotonic()
         if cached is not None and now < cached[0]:
+            if now > cached[0] - self._fresh_for / 2:
+                self._ahead(sha, self._read_key)
             return cached[1]
+        return await self._read_key(sha)
+
+    async def _read_key(self, sha: str) -> KeyRecord | None:
+        now = time.monotonic()
         found = await self._line.call("GET", hot_state.key_key(sha))
         if found is None:
             await self._fail_if_lost()
@@ -98,7 +107,14 @@ class Known:
         view = self._tenants.get(tenant_id)
         now = time.monotonic()
         if view is not None and now < view.checked_at + self._fresh_for:
+            if now > view.checked_at + self._fresh_for / 2:
+                self._ahead(tenant_id, self._read_tenant)
             return view
+        return await self._read_tenant(tenant_id)
+
+    async def _read_tenant(self, tenant_id: str) -> TenantView:
+        view = self._tenants.get(tenant_id)
+        now = time.monotonic()
         # The version is read first: a publish in between makes the units newer than it says, never older.
         found = await self._line.call("GET", hot_state.version_key(tenant_id))
         if found is None:
@@ -141,6 +157,17 @@ class Known:
             for customer, record in zip(missing, found, strict=True):
                 view.rights[customer] = None if record is None else hot_state.decode_customer(record)
         return view.rights
+
+    def _ahead(self, name: str, read: Callable[[str], Coroutine[Any, Any, Any]]) -> None:
+        """Read it again before its time is over, once. Who needs it when it is over finds out what went wrong."""
+        if name in self._reading:
+            return
+        self._reading[name] = task = asyncio.create_task(self._read(name, read))
+        task.add_done_callback(lambda _: self._reading.pop(name, None))
+
+    async def _read(self, name: str, read: Callable[[str], Coroutine[Any, Any, Any]]) -> None:
+        with suppress(RedisError, OSError, TransientFailure):
+            await read(name)
 
     async def _fail_if_lost(self) -> None:
         if not await self._redis.exists(hot_state.PUBLISHED):

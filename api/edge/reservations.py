@@ -133,6 +133,7 @@ async def _reserve(caller: Caller, sent: dict[str, Any]) -> Response:
         service.redis, key.tenant_id, asked.customer, made.field, made.id, amount=made.amount, quota=quota,
         seconds=seconds, record=encode(made), keep=_KEEP_SECONDS,
     )  # fmt: skip
+    service.nearby.forget(key.tenant_id, (asked.customer,))
     if held.before is not None:
         return _as_before(_decode(held.before), made, now)
     if held.is_full:
@@ -219,6 +220,7 @@ async def _let_go(service: EdgeService, key: KeyRecord, held: Reservation) -> No
         encode(held),
         _KEEP_SECONDS,
     )
+    service.nearby.forget(key.tenant_id, (held.customer_id,))
 
 
 async def _kept(service: EdgeService, key: KeyRecord, reservation_id: str) -> Reservation:

@@ -22,6 +22,7 @@ from domain.limits import Limit, read_limit
 from storage import event_log
 from storage.connections import close_async, connect_async
 from storage.event_macs import EventKey, event_keys
+from storage.nearby import Nearby
 from storage.redis_line import line_to
 from storage.together import Together
 
@@ -71,6 +72,9 @@ class EdgeService:
         self.known = Known(self.redis, self.asks, fresh_for=settings.fresh_seconds)
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
+        self.nearby = Nearby(
+            self.asks, self.together, fresh_for=settings.fresh_seconds, found=self.snapshot.keep
+        )
         self.access_patience = Patience(settings.access_seconds)
         self.body_patience = Patience(settings.body_seconds)
         self.meters = Meters()
@@ -125,6 +129,7 @@ class EdgeService:
             wait=self._wait,
         )
         self.meters.round_trip("append", began)
+        self.nearby.forget(request.tenant_id, {bump.customer_id for moved in request.bumps for bump in moved})
         if self.traces is not None:
             self.traces.followed("log append", now() - entered)
         if receipt.created:
@@ -160,6 +165,7 @@ class EdgeService:
             await self.spooling.close()
         for close in self.closing:
             await close()
+        await self.nearby.close()
         await self.asks.close()
         await self.appends.close()
         await close_async(self.redis)
