@@ -51,7 +51,8 @@ class Entry:
 class Nearby:
     """Answers questions as `Together` does, without asking where it need not. From one event loop only.
 
-    fresh_for: seconds for which counters hold while Redis says nothing at all. found: is told of all that was found."""
+    fresh_for: seconds for which counters hold while Redis says nothing at all. found: is told of all that was found. follow: otherwise
+    everything is asked."""
 
     kinds: tuple[bytes, ...] = (b"usage:", b"held:", b"margin:")
 
@@ -62,6 +63,7 @@ class Nearby:
         *,
         fresh_for: float,
         found: Callable[[str, str, Found], None],
+        follow: bool = True,
     ) -> None:
         self._line = line
         self._together = together
@@ -73,7 +75,7 @@ class Nearby:
         self._is_proving = False
         self._changed: list[Entry] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        if isinstance(line, Line):
+        if follow and isinstance(line, Line):
             line.follower = self
 
     async def ask(self, tenant_id: str, limits: Limits, asked: Sequence[Question]) -> Answers:

@@ -73,7 +73,11 @@ class EdgeService:
         self.tokens = Tokens(self.redis, settings.token_issuer, fresh_for=settings.fresh_seconds)
         self.snapshot = Snapshot()
         self.nearby = Nearby(
-            self.asks, self.together, fresh_for=settings.fresh_seconds, found=self.snapshot.keep
+            self.asks,
+            self.together,
+            fresh_for=settings.fresh_seconds,
+            found=self.snapshot.keep,
+            follow=settings.access_memory,
         )
         self.access_patience = Patience(settings.access_seconds)
         self.body_patience = Patience(settings.body_seconds)

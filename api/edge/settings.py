@@ -19,7 +19,7 @@ class EdgeSettings:
     token_issuer: whose tokens are good. workers: processes behind the port. home: where uploads lie, and the key that secrets of
     webhook sources are sealed with. public_url: this door as seen from outside; some providers sign it. limits: requests of each key, by door. gateways: addresses (CIDR) that may ask for quota and
     margin with a tenant's name alone. access_seconds: how long
-    access waits for Redis before it answers from what it last knew. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
+    access waits for Redis before it answers from what it last knew. access_memory: whether it answers from memory while Redis says of no change. fail_open: what canAccess says of what it never knew while Redis is gone. stale_seconds:
     how long it answers from what it did know. reader_url: the process that reads the lake; empty: there is none. metrics_from: addresses (CIDR) that may read /metrics. trace_share: of requests
     whose caller has not decided, 0: nothing is traced. otlp_endpoint: where spans are sent; empty: nowhere. sign_events: put a
     MAC on each event with the key of `home`. drain_seconds: how long the edge goes on answering after it was told to end. spool: whether requests are kept on
@@ -41,6 +41,7 @@ class EdgeSettings:
     limits: Mapping[str, Limit | None] = field(default_factory=lambda: DEFAULTS)
     gateways: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     access_seconds: float = 0.5
+    access_memory: bool = True
     fail_open: bool = False
     stale_seconds: float = 3600.0
     reader_url: str = ""
@@ -57,7 +58,7 @@ class EdgeSettings:
         """Settings from AFORO_REDIS_URL, AFORO_EDGE_HOST, _PORT, _WORKERS, AFORO_REMEMBER_SECONDS, AFORO_TOKEN_ISSUER, AFORO_HOME,
         AFORO_PUBLIC_URL (where senders of webhooks find the edge),
         AFORO_LIMIT_METER, _INGEST, _ACCESS, _ENTITLEMENTS, _LOOKUP (`10000/1000/HARD`, `off`), AFORO_GATEWAYS (CIDR, comma-separated),
-        AFORO_ACCESS_FAIL (open or closed), AFORO_STALE_SECONDS, AFORO_CONTROL_URL (the reader of the lake), AFORO_METRICS_FROM (CIDR),
+        AFORO_ACCESS_FAIL (open or closed), AFORO_ACCESS_MEMORY (on or off), AFORO_STALE_SECONDS, AFORO_CONTROL_URL (the reader of the lake), AFORO_METRICS_FROM (CIDR),
         AFORO_TRACE_SAMPLE (0 to 1), AFORO_OTLP_ENDPOINT, AFORO_SIGN_EVENTS (on or off),
         AFORO_DRAIN_SECONDS, AFORO_EDGE_SPOOL (on or off), AFORO_EDGE_SPOOL_BYTES.
         Raises NotALimit and ValueError."""
@@ -73,6 +74,7 @@ class EdgeSettings:
             public_url=found.get("AFORO_PUBLIC_URL", cls.public_url),
             limits=_limits(found),
             gateways=_addresses(found.get("AFORO_GATEWAYS"), cls.gateways),
+            access_memory=_one_of(found, "AFORO_ACCESS_MEMORY", "on", "off", default="on"),
             fail_open=_one_of(found, "AFORO_ACCESS_FAIL", "open", "closed", default="closed"),
             spool=_one_of(found, "AFORO_EDGE_SPOOL", "on", "off", default="off"),
             spool_bytes=int(found.get("AFORO_EDGE_SPOOL_BYTES", cls.spool_bytes)),

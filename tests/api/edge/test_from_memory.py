@@ -161,3 +161,10 @@ async def test_a_redis_that_stands_still_is_noticed_within_a_second_and_answers_
                 assert answer["used"] == used
             finally:
                 os.kill(pid, signal.SIGCONT)
+
+
+async def test_it_can_be_turned_off(redis: Redis, redis_url: str) -> None:
+    async with serving(redis_url, access_memory=False) as edge:
+        left = [int((await ask(edge)).headers["x-ratelimit-remaining"]) for _ in range(50)]
+        assert left == list(range(left[0], left[0] - 50, -1))
+        assert await from_memory(edge) == 0
