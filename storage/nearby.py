@@ -27,6 +27,8 @@ _PROOFS = 4
 """So often within `fresh_for` is it proven, while there are questions."""
 _AT_ONCE, _IN_A_CALL = 256, 32
 """Customers that are asked about again when they changed, before somebody waits for it; a batch may change more."""
+_PAUSE = 0.002
+"""Seconds until then: who changed them is answered first, and what changes together is asked for together."""
 
 
 class Entry:
@@ -152,7 +154,7 @@ class Nearby:
             if entry is not None and entry.used and len(self._changed) < _AT_ONCE:
                 self._changed.append(entry)
         if self._changed and not was_planned:
-            asyncio.get_running_loop().call_soon(self._ask_again)
+            asyncio.get_running_loop().call_later(_PAUSE, self._ask_again)
 
     def lost(self) -> None:
         """The connection is gone: from now on changes are missed."""
