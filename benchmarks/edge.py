@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -87,9 +87,9 @@ def _once(port: int, alone: int, seconds: float) -> dict[str, float]:
         "meter p95 ms": mixed.percentile("meter", 0.95),
         "empty at meter's rate p95 ms": alone_at_times.percentile("meter", 0.95),
     }
-    empty = _throughput(port, "GET", "/healthz", b"", seconds / 2)
-    framework = _throughput(alone, "GET", "/empty", b"", seconds / 2)
-    access = _throughput(port, "POST", "/v1/canAccess", _question(7), seconds / 2)
+    empty = _throughput(port, "GET", "/healthz", [b""], seconds / 2)
+    framework = _throughput(alone, "GET", "/empty", [b""], seconds / 2)
+    access = _throughput(port, "POST", "/v1/canAccess", [_question(n) for n in range(CUSTOMERS)], seconds / 2)
     batches = asyncio_run(full_load(port, _batches(), connections=4, seconds=seconds))
     assert set(batches.statuses) == {202}, batches.statuses
     return {
@@ -103,16 +103,18 @@ def _once(port: int, alone: int, seconds: float) -> dict[str, float]:
     }
 
 
-def _throughput(port: int, method: str, path: str, body: bytes, seconds: float) -> float:
-    """Requests a second at full load: by `wrk` where it is installed, otherwise by our own client (slower than wrk)."""
+def _throughput(port: int, method: str, path: str, bodies: Sequence[bytes], seconds: float) -> float:
+    """Requests a second at full load, with these bodies in turn: by `wrk` where it is installed, otherwise by our own client (slower
+    than wrk)."""
     wrk = shutil.which("wrk")
     if wrk is None:
-        endless = itertools.repeat(request(method, path, SECRET, body))
+        endless = itertools.cycle([request(method, path, SECRET, body) for body in bodies])
         done = asyncio_run(full_load(port, endless, connections=32, seconds=seconds))
         return sum(done.statuses.values()) / done.seconds
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        headers = f'wrk.headers["Authorization"] = "Bearer {SECRET}"\n'
-        script.write(f"wrk.method = {json.dumps(method)}\nwrk.body = {json.dumps(body.decode())}\n{headers}")
+        every = ", ".join(json.dumps(request(method, path, SECRET, body).decode()) for body in bodies)
+        script.write(f"local all, at = {{{every}}}, 0\n")
+        script.write("function request() at = at % #all + 1; return all[at] end\n")
         script.flush()
         url = f"http://127.0.0.1:{port}{path}"
         command = [wrk, "-t1", "-c32", f"-d{max(1, round(seconds))}s", "-s", script.name, url]

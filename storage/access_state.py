@@ -62,13 +62,12 @@ _RELEASE = Script("holds.lua", "release.lua")
 
 class Found(msgspec.Struct, frozen=True):
     """One customer's counters and what is held back of them, in millionths by field, and its margin level. holds: something is held
-    back, if not of these. answers: what was made of it, for whoever makes it again."""
+    back, if not of these."""
 
     counted: Mapping[str, int]
     held: Mapping[str, int]
     margin: MarginLevel | None = None
     holds: bool = False
-    answers: dict[str | None, tuple[Any, bytes]] = msgspec.field(default_factory=dict)
 
 
 class Answers(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ everything is asked each time.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -70,9 +71,11 @@ class Nearby:
         self._line = line
         self._together = together
         self._fresh_for = fresh_for
+        self._prove_after = fresh_for / _PROOFS
         self._tell = found
         self._entries: dict[str, Entry] = {}
         self._permits = Permits()
+        self._now: Callable[[], float] = time.monotonic
         self._is_told = False
         self._is_proving = False
         self._changed: list[Entry] = []
@@ -88,36 +91,37 @@ class Nearby:
         for (customer, _), found in zip(asked, answers.found, strict=False):
             self._tell(tenant_id, customer, found)
         if limits:
-            self._permits.heard(limits, answers.limits, asyncio.get_running_loop().time())
+            self._permits.heard(limits, answers.limits, self._now())
         return answers
 
     def known(self, tenant_id: str, asked: Iterable[Question]) -> list[Found] | None:
         """The answers, if all of them are known and still hold."""
-        if not self._is_told:
-            return None
-        now = asyncio.get_running_loop().time()
-        if now - self._line.proven > self._fresh_for / _PROOFS:
-            self._prove()
-            if now - self._line.proven > self._fresh_for:
-                return None
         known = []
         for customer, fields in asked:
-            entry = self._entries.get(_name(tenant_id, customer))
-            if entry is None or entry.found is None:
+            found = self.standing(tenant_id, customer)
+            if found is None or not all(field in found.counted for field in fields):
                 return None
-            counted = entry.found.counted
-            for field in fields:
-                if field not in counted:
-                    return None
-            entry.used = True
-            known.append(entry.found)
+            known.append(found)
         return known
+
+    def standing(self, tenant_id: str, customer: str) -> Found | None:
+        """What is known of a customer, if it still holds: the same object until something of it has changed."""
+        entry = self._entries.get(f"{{{tenant_id}}}:{customer}")
+        if entry is None or entry.found is None:
+            return None
+        age = self._now() - self._line.proven
+        if age > self._prove_after:
+            self._prove()
+            if age > self._fresh_for:
+                return None
+        entry.used = True
+        return entry.found
 
     def permit(self, tenant_id: str, limits: Limits) -> Sequence[Counted] | None:
         """One request is counted in these windows, as it would be by asking; None: it has to ask."""
         if not self._is_told:
             return None
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         counted = self._permits.take(limits, now)
         many = self._permits.wanted(limits, now)
         if many:
@@ -137,6 +141,7 @@ class Nearby:
 
     def begun(self) -> None:
         """From now on Redis tells of what changes."""
+        self._now = asyncio.get_running_loop().time
         self._is_told = True
 
     def changed(self, keys: Sequence[bytes] | None) -> None:
@@ -147,7 +152,7 @@ class Nearby:
             return
         was_planned = bool(self._changed)
         for key in keys:
-            kind, _, name = key.decode().partition(":")
+            kind, _, name = key.decode(errors="replace").partition(":")
             if kind == "margin":  # of all customers of a tenant
                 self._entries.clear()
             entry = self._entries.pop(name, None)
@@ -191,16 +196,15 @@ class Nearby:
                 entry.keep(each)
 
     async def _take_permits(self, tenant_id: str, limits: Limits, many: int, asked_at: float) -> None:
-        loop = asyncio.get_running_loop()
         try:
             answers = await self._together.ask(tenant_id, limits, (), many=many)
         except (RedisError, OSError):
-            self._permits.refused(limits, loop.time())
+            self._permits.refused(limits, self._now())
             return
         if answers.refused:
-            self._permits.refused(limits, loop.time())
+            self._permits.refused(limits, self._now())
         else:
-            self._permits.granted(limits, answers.limits, many, loop.time(), asked_at)
+            self._permits.granted(limits, answers.limits, many, self._now(), asked_at)
 
     def _prove(self) -> None:
         if not self._is_proving:

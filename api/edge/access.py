@@ -7,9 +7,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
+from api.edge.again import Again, Before
 from api.edge.asking import STALE_CLOSED, STALE_OPEN, Asked, Caller, answered
 from api.edge.auth import require_tenant
-from api.edge.bodies import decode_object, read_body
+from api.edge.bodies import Json, decode_object, read_body
 from api.edge.service import EdgeService
 from api.exact_json import encode
 from api.problems import FieldError, Problem
@@ -41,6 +42,7 @@ _REQUEST = {
 
 def add_access_routes(app: FastAPI, service: EdgeService) -> None:
     """POST /v1/canAccess, GET /v1/entitlements, GET /v1/check/{tenantId}."""
+    again = Again(service)
     body = {"required": True, "content": {"application/json": {"schema": _REQUEST}}}
 
     @app.post("/v1/canAccess", tags=["access"], response_model=None, openapi_extra={"requestBody": body})
@@ -49,8 +51,8 @@ def add_access_routes(app: FastAPI, service: EdgeService) -> None:
 
         With `featureKeys`, or `checks` of several customers, the answers are in `results`, in order."""
         sent = await read_body(request, _BODY_LIMIT, service.body_patience)
-        return await answered(
-            service, request, (ACCESS,), limits.ACCESS, lambda caller: _can_access(caller, sent)
+        return again.answer(request, sent) or await answered(
+            service, request, (ACCESS,), limits.ACCESS, lambda caller: _can_access(caller, sent, again)
         )
 
     @app.get("/v1/entitlements", tags=["access"], response_model=None)
@@ -66,19 +68,26 @@ def add_access_routes(app: FastAPI, service: EdgeService) -> None:
         )
 
 
-async def _can_access(caller: Caller, sent: bytes) -> Response:
+async def _can_access(caller: Caller, sent: bytes, again: Again) -> Response:
     asked = decode_object(sent)
     if "checks" in asked or "featureKeys" in asked:
         answers = await caller.ask([_question(caller.key, each) for each in _many(asked)])
         return to_json({"results": [_answer(caller, each) for each in answers]} | _stale(caller))
-    customer, wanted = _question(caller.key, asked)
-    answer = await caller.said_before(customer, wanted)
-    if answer is None:
-        [found] = await caller.ask([(customer, wanted)])
-        answer = encode(_answer(caller, found))
-        if not caller.stale:
-            found.remember(answer)
+    [found] = await caller.ask([_question(caller.key, asked)])
+    answer = encode(_answer(caller, found))
+    if not caller.stale:
+        _remember(again, caller, sent, found, answer)
     return Json(answer)
+
+
+def _remember(again: Again, caller: Caller, sent: bytes, asked: Asked, answer: bytes) -> None:
+    """What grants nothing is not remembered: anybody can make up names."""
+    view = caller.view()
+    if asked.entitled is None or not asked.grants or view is None:
+        return
+    windows = caller.service.limits(caller.key, view, caller.door)
+    before = Before(caller.key, view, asked.customer, asked.entitled, asked.found, windows, answer)
+    again.keep(caller.request, sent, before)
 
 
 def _many(asked: dict[str, Any]) -> list[dict[str, Any]]:
@@ -203,18 +212,6 @@ def spelled(decision: Decision) -> dict[str, Any]:
         "quota_reset": resets_at,
         "reason": decision.reason,
     }
-
-
-class Json(Response):
-    """JSON as it stands: without what a Response looks at for each kind of content."""
-
-    media_type = "application/json"
-
-    def __init__(self, body: bytes) -> None:
-        self.status_code = 200
-        self.background = None
-        self.body = body
-        self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
 
 
 def to_json(body: dict[str, Any]) -> Response:

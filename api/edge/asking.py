@@ -23,8 +23,6 @@ from domain.limits import Counted
 from storage.access_state import Found, Question
 from storage.permits import Limits
 
-_NO_ANSWER: tuple[Entitled | None, bytes] = (None, b"")
-_NOTHING = Found({}, {})
 STALE_OPEN, STALE_CLOSED = "UNAVAILABLE_FAIL_OPEN", "UNAVAILABLE_FAIL_CLOSED"
 
 
@@ -41,11 +39,6 @@ class Asked(msgspec.Struct, frozen=True):
     @property
     def rights(self) -> CustomerRights | None:
         return self.entitled.rights if self.entitled else None
-
-    def remember(self, answer: bytes) -> None:
-        """It was answered so. What grants nothing is not remembered: anybody can make up names."""
-        if self.entitled and self.grants:
-            self.found.answers[self.wanted] = (self.entitled, answer)
 
     def decision(self) -> Decision:
         return decide(self.rights, self.grants, self.found.counted, self.found.held, self.margin)
@@ -67,25 +60,6 @@ class Caller(msgspec.Struct, frozen=True):
     async def ask(self, questions: Sequence[tuple[str, str | None]]) -> list[Asked]:
         """What it takes to answer (customer, feature or unit; None: everything) each, in one round trip. Raises Problem 429."""
         return await (self._from_snapshot(questions) if self.stale else self._from_redis(questions))
-
-    async def said_before(self, customer: str, wanted: str) -> bytes | None:
-        """What this question was answered with, if nothing that it follows from has changed; None: it is to be asked."""
-        service, tenant_id = self.service, self.key.tenant_id
-        if self.stale:
-            return None
-        view = await service.known.tenant(tenant_id)
-        entitled = view.entitled(customer, service.stamp())
-        known = service.nearby.known(tenant_id, ((customer, ()),)) or (_NOTHING,)
-        made_of, answer = known[0].answers.get(wanted, _NO_ANSWER)
-        if made_of is None or made_of is not entitled:
-            return None
-        limits = service.limits(self.key, view, self.door)
-        counted = service.nearby.permit(tenant_id, limits)
-        if counted is None:
-            return None
-        tell(self.request, limits, counted)
-        service.meters.from_memory += 1
-        return answer
 
     def view(self) -> TenantView | None:
         """The tenant as this process knows it, after asking."""

@@ -78,13 +78,17 @@ class Known:
     async def key(self, secret: str) -> KeyRecord | None:
         """The live key with this secret, None if there is none. Raises HotStateMissing."""
         sha = sha256(secret.encode()).hexdigest()
+        return self.key_at_once(sha) or await self._read_key(sha)
+
+    def key_at_once(self, sha: str) -> KeyRecord | None:
+        """The key whose secret has this hash, the same object while its record stays as it is; None: it has to be read."""
         cached = self._keys.get(sha)
         now = time.monotonic()
-        if cached is not None and now < cached[0]:
-            if now > cached[0] - self._fresh_for / 2:
-                self._ahead(sha, self._read_key)
-            return cached[1]
-        return await self._read_key(sha)
+        if cached is None or now >= cached[0]:
+            return None
+        if now > cached[0] - self._fresh_for / 2:
+            self._ahead(sha, self._read_key)
+        return cached[1]
 
     async def _read_key(self, sha: str) -> KeyRecord | None:
         now = time.monotonic()
@@ -97,6 +101,9 @@ class Known:
             self._keys.pop(sha, None)
             return None
         record = hot_state.decode_key(cast(bytes, found))
+        before = self._keys.get(sha)
+        if before is not None and before[1] == record:
+            record = before[1]
         if len(self._keys) >= _MOST_KEYS:
             self._keys.clear()
         self._keys[sha] = (now + self._fresh_for, record)
@@ -104,13 +111,17 @@ class Known:
 
     async def tenant(self, tenant_id: str) -> TenantView:
         """The tenant's units and known rights, at most `fresh_for` seconds old. Raises HotStateMissing."""
+        return self.tenant_at_once(tenant_id) or await self._read_tenant(tenant_id)
+
+    def tenant_at_once(self, tenant_id: str) -> TenantView | None:
+        """The tenant, the same object while its version stays; None: it has to be read."""
         view = self._tenants.get(tenant_id)
         now = time.monotonic()
-        if view is not None and now < view.checked_at + self._fresh_for:
-            if now > view.checked_at + self._fresh_for / 2:
-                self._ahead(tenant_id, self._read_tenant)
-            return view
-        return await self._read_tenant(tenant_id)
+        if view is None or now >= view.checked_at + self._fresh_for:
+            return None
+        if now > view.checked_at + self._fresh_for / 2:
+            self._ahead(tenant_id, self._read_tenant)
+        return view
 
     async def _read_tenant(self, tenant_id: str) -> TenantView:
         view = self._tenants.get(tenant_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from fastapi import Request
 
@@ -24,20 +25,25 @@ def tell(
     """Put the tightest window's headers on the answer. Raises Problem 429 if the request was refused."""
     if not counted:
         return
-    (_, limit), tightest = min(
-        zip(limits, counted, strict=True), key=lambda pair: (not pair[1].over, pair[1].remaining)
-    )
+    nth = 0
+    if len(counted) > 1:
+        nth = min(range(len(counted)), key=lambda n: (not counted[n].over, counted[n].remaining))
+    tightest = counted[nth]
     headers = [
-        (b"x-ratelimit-limit", b"%d" % limit.ceiling),
         (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
         (b"x-ratelimit-reset", b"%d" % tightest.reset),
-        (b"x-ratelimit-window", b"%d" % limit.window),
+        *_of_limit(limits[nth][1]),
     ]
     request.scope.setdefault("state", {})["headers"] = headers
     if refused:
         raise _refusal(limits, counted)
     if tightest.over:
         headers.append(_SOFT)
+
+
+@lru_cache(maxsize=10_000)
+def _of_limit(limit: Limit) -> tuple[tuple[bytes, bytes], ...]:
+    return (b"x-ratelimit-limit", b"%d" % limit.ceiling), (b"x-ratelimit-window", b"%d" % limit.window)
 
 
 def _refusal(limits: Sequence[tuple[str, Limit]], counted: Sequence[Counted]) -> Problem:
