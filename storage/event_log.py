@@ -26,6 +26,7 @@ from domain.errors import TransientFailure
 from domain.limits import Counted, Limit
 from domain.quantity import plain
 from domain.usage import UsageEvent
+from storage import append_arguments
 from storage.connections import is_cluster, settings_of, settings_of_async
 from storage.event_macs import EventKey, Origin
 from storage.redis_line import Line, Pooled
@@ -39,11 +40,6 @@ _SCRIPTS = Path(__file__).parent / "scripts"
 _SCRIPT = "".join((_SCRIPTS / name).read_text(encoding="utf-8") for name in ("limits.lua", "append.lua"))
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _SYNC_WAIT_MS = 5_000
-_PACKED = (
-    1  # the form of a spooled request: raise it with the arguments of append.lua, and read the older one too
-)
-_SUMMABLE = 500_000_000_000  # 10,000 such amounts still add up exactly in Lua; larger ones travel as text, and are not added there
-_INT64 = 2**63 - 1
 
 
 class LogNotDurable(TransientFailure):
@@ -185,15 +181,14 @@ async def _append_async(
 def pack(request: Request, *, remember: int = REMEMBER_SECONDS) -> bytes:
     """A request as `append_packed_async` takes it later, perhaps in another process. It has `kept`, and no limits: it was let in."""
     assert request.kept is not None and not request.limits
-    return msgspec.msgpack.encode((_PACKED, request.tenant_id, _arguments(request, remember)))
+    return msgspec.msgpack.encode((append_arguments.FORM, request.tenant_id, _arguments(request, remember)))
 
 
 async def append_packed_async(redis: AsyncRedis, packed: bytes, *, wait: bool = False) -> Receipt:
     """Append what `pack` made; once, however often it is called: the log knows what it has had of a spool, and says nothing (no
     verdicts) to what it is told again. Records of a spool must come in order. Raises like `append_async`."""
-    form, tenant_id, arguments = msgspec.msgpack.decode(packed)
-    assert form == _PACKED, f"a spooled request of tenant {tenant_id} has the form {form}, not {_PACKED}"
-    return await _append_async(redis, tuple(arguments), wait=wait)
+    form, _, arguments = msgspec.msgpack.decode(packed)
+    return await _append_async(redis, append_arguments.of_form(form, arguments), wait=wait)
 
 
 def packed_tenant(packed: bytes) -> str:
@@ -323,25 +318,30 @@ def _plan_wait(pipeline: Any, arguments: tuple[Any, ...]) -> None:
 
 
 def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
-    gates = "".join("X" if event.refusals else "?" for event in request.events)
-    keys = "".join(
-        f"{event.digest.hex()}{event.payload_hash & 0xFFFFFFFFFFFFFFFF:016x}"
-        for event in request.events
-        if not event.refusals and event.digest is not None and event.payload_hash is not None
-    )
-    body = _body(request)
+    tag = f"{{{request.tenant_id}}}"
+    keys = append_arguments.keys_of(tag, request.events)
+    counters, moves = append_arguments.counted(request.bumps)
+    plan = {
+        "once": append_arguments.once(keys),
+        "counters": counters,
+        "limits": [limit.written(name) for name, limit in request.limits],
+        "sessions": [(session, int(ended)) for session, ended in request.sessions],
+    }
+    if request.kept is not None:
+        plan["kept"] = request.kept
     return (
         log_key(request.tenant_id),
-        f"{{{request.tenant_id}}}",
+        tag,
         remember,
-        gates,
-        keys,
-        _plan(request),
+        "".join(["X" if event.refusals else "?" for event in request.events]),
+        append_arguments.packed_keys(keys),
+        msgspec.msgpack.encode(plan),
         request.received_at,
         request.source,
         request.key_id,
-        body,
+        _body(request),
         request.trace_id or "",
+        moves,
     )
 
 
@@ -361,7 +361,7 @@ def _body(request: Request) -> bytes:
     if request.signed_with is None:
         return _ENCODER.encode_lines(records)[:-1]
     origin = Origin(request.tenant_id, request.received_at, request.source, request.key_id)
-    return b"\n".join(request.signed_with.signed(origin, map(_ENCODER.encode, records)))
+    return request.signed_with.signed(origin, map(_ENCODER.encode, records))
 
 
 def _record(event: UsageEvent, text: str) -> LogRecord:
@@ -384,33 +384,6 @@ def _record(event: UsageEvent, text: str) -> LogRecord:
     if event.act is not None:
         record.a, record.o, record.r = event.act.kind, event.act.corrects, event.act.origin_received_at
     return record
-
-
-def _plan(request: Request) -> bytes:
-    counters: dict[tuple[str, str, str], int] = {}
-    events, which, amounts = [], [], []
-    for position, several in enumerate(request.bumps, start=1):
-        for customer, field, operation, amount in several:
-            events.append(position)
-            which.append(counters.setdefault((customer, field, operation), len(counters) + 1))
-            amounts.append(amount if isinstance(amount, str) else _lua_number(amount))
-    plan = {
-        "counters": list(counters),
-        "events": events,
-        "which": which,
-        "amounts": amounts,
-        "limits": [limit.written(name) for name, limit in request.limits],
-        "sessions": [(session, int(ended)) for session, ended in request.sessions],
-    }
-    if request.kept is not None:
-        plan["kept"] = request.kept
-    return msgspec.msgpack.encode(plan)
-
-
-def _lua_number(amount: int) -> int | str:
-    if abs(amount) <= _SUMMABLE:
-        return amount
-    return str(max(-_INT64, min(_INT64, amount)))
 
 
 def _receipt(reply: Any, synced: Any = None) -> Receipt:

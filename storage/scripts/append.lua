@@ -1,8 +1,9 @@
 -- Appends one accepted request to a tenant's event log: decides duplicates, writes the entry, moves the counters.
 --
--- Everything that could be wrong is looked at before the first write, the log entry is the first write, and the
--- counters (the only writes that can fail after it) are protected calls. So the script never applies half of a
--- request: either the entry is there with its keys remembered, or nothing is.
+-- Everything that could be wrong is looked at before the first write. The usual request has no key that was seen before: its
+-- keys are remembered by a command that does so only then, which is quicker than asking first, and forgotten again where the log
+-- cannot take the entry. Otherwise the entry is the first write. The counters (the only writes that can fail after it) are
+-- protected calls. So the script never applies half of a request: either the entry is there with its keys remembered, or nothing is.
 --
 -- All keys carry the tenant's hash tag, so they live in one slot of a cluster; those beyond the log are named here
 -- and not in KEYS because their number follows from the request.
@@ -10,127 +11,149 @@
 -- KEYS[1]  the stream           ARGV[1]  the tenant's tag, {tenant}
 -- ARGV[2]  seconds a key is remembered
 -- ARGV[3]  one char per event: ? undecided, X rejected by a gate
--- ARGV[4]  48 chars per undecided event: digest of its key (32 hex), hash of its payload (16 hex)
--- ARGV[5]  counters (msgpack): {counters = {{customer, field, operation}}, events = {}, which = {}, amounts = {}}
---          in parallel lists: event position, index of the counter, both from 1, and the amount;
+-- ARGV[4]  the undecided events' keys (msgpack): {{name, payload, name, payload, …}, …}, lists of a thousand at most; a name is
+--          seen:{tenant}:<digest>, a payload what is kept under it: the hash (16 hex) of what the event says
+-- ARGV[5]  plan (msgpack): {once = no name stands twice in ARGV[4], counters = {{customer, field, operation, sum}}}
+--          sum: what all events together add to the counter; missing in one that does not add up, or not exactly;
 --          limits: see limits.lua, which is put before this script; sessions: {{session, 1 if it ended}};
 --          kept: {spool, rising number} of a request that waited on an edge's disk, which is taken over once
 -- ARGV[6]  received at   ARGV[7] source   ARGV[8] key id   ARGV[9] records   ARGV[10] trace id, empty: none
+-- ARGV[11] moves (msgpack), looked at where a sum is missing or an event is not accepted: {{event}, {which}, {amount}}, parallel
+--          lists: position of the event, index of the counter, both from 1, and the amount
 -- Returns  verdicts (one char per event: A, D, C or X; none at all if a hard limit refuses, and then nothing was written),
 --          the entry's id, 1 if the log was created, the limits' answers, those of the sessions that were killed.
 
-local log, tag, ttl, gates, keys = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local log, tag, ttl, gates = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local CHUNK = 1000
-local call, pcall, sub = redis.call, redis.pcall, string.sub
+local call, pcall = redis.call, redis.pcall
 
-local undecided, verdicts = {}, {}
-for position = 1, #gates do
-  verdicts[position] = 'X'
-  if string.byte(gates, position) == 63 then undecided[#undecided + 1] = position end
-end
-if #keys ~= 48 * #undecided then
-  return redis.error_reply('ERR APPEND expects 48 chars for each undecided event')
-end
-local plan = cmsgpack.unpack(ARGV[5])
+local chunks, plan = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
+local verdicts, undecided = string.gsub(gates, '%?', 'A')
+for _, pairs_ in ipairs(chunks) do undecided = undecided - #pairs_ / 2 end
+if undecided ~= 0 then return redis.error_reply('ERR APPEND expects a name and a payload for each undecided event') end
 local kept = plan.kept and 'kept:' .. tag .. ':' .. plan.kept[1]
 if kept and tonumber(call('GET', kept) or 0) >= plan.kept[2] then return {'', '', 0, {}, {}} end
 local limits, refused = limit_all(plan.limits)
 if refused then return {'', '', 0, limits, {}} end
+local created = 1 - call('EXISTS', log)
 
--- Decide, reading only.
-local first, remember = {}, {} -- remember: name, payload, name, payload, …
-local prefix = 'seen:' .. tag .. ':'
-for start = 0, #undecided - 1, CHUNK do
-  local many = math.min(CHUNK, #undecided - start)
-  local names = {}
-  for nth = 1, many do
-    local at = (start + nth) * 48
-    names[nth] = prefix .. sub(keys, at - 47, at - 16)
-  end
-  local known = call('MGET', unpack(names))
-  for nth = 1, many do
-    local name, at = names[nth], (start + nth) * 48
-    local payload = sub(keys, at - 15, at)
-    local before = first[name] or known[nth]
-    if not before then
-      first[name] = payload
-      local last = #remember
-      remember[last + 1], remember[last + 2] = name, payload
-      verdicts[undecided[start + nth]] = 'A'
-    elseif before == payload then
-      verdicts[undecided[start + nth]] = 'D'
-    else
-      verdicts[undecided[start + nth]] = 'C'
-    end
-  end
+-- One command for all these keys. condition: NX, none of them may be there; nil. Whether it was done: not every server can.
+local function remember(pairs_, condition)
+  local last = #pairs_
+  pairs_[last + 1], pairs_[last + 2], pairs_[last + 3] = 'EX', ttl, condition
+  local done = pcall('MSETEX', last / 2, unpack(pairs_)) == 1
+  pairs_[last + 1], pairs_[last + 2], pairs_[last + 3] = nil, nil, nil
+  return done
 end
 
--- Write: the entry first.
-local created = 1 - call('EXISTS', log)
-local line = table.concat(verdicts)
-local entry = {'r', ARGV[6], 's', ARGV[7], 'i', ARGV[8], 'v', line, 'b', ARGV[9]}
-if ARGV[10] ~= '' then entry[11], entry[12] = 't', ARGV[10] end
-local id = call('XADD', log, '*', unpack(entry))
-for start = 1, #remember, 2 * CHUNK do
-  local stop, is_set = math.min(start + 2 * CHUNK - 1, #remember), false
-  if stop > start + 1 then
-    local fresh, many = {unpack(remember, start, stop)}, (stop - start + 1) / 2
-    fresh[2 * many + 1], fresh[2 * many + 2] = 'EX', ttl
-    is_set = pcall('MSETEX', many, unpack(fresh)) == 1 -- not every server can
+local function forget(pairs_)
+  for at = 1, #pairs_, 2 do call('DEL', pairs_[at]) end
+end
+
+-- Decide. other: verdicts that are not A, by place among the undecided.
+local remembered, fresh, first, other, place = {}, {}, {}, {}, 0
+for _, pairs_ in ipairs(chunks) do
+  if plan.once and remember(pairs_, 'NX') then
+    remembered[#remembered + 1] = pairs_
+  else
+    local names, left = {}, {}
+    for at = 1, #pairs_, 2 do names[#names + 1] = pairs_[at] end
+    for nth, known in ipairs(call('MGET', unpack(names))) do
+      local name, payload = names[nth], pairs_[2 * nth]
+      local before = first[name] or known
+      if not before then
+        first[name] = payload
+        left[#left + 1], left[#left + 2] = name, payload
+      else
+        other[place + nth] = before == payload and 'D' or 'C'
+      end
+    end
+    if #left > 0 then fresh[#fresh + 1] = left end
   end
-  if not is_set then
-    for nth = start, stop, 2 do call('SET', remember[nth], remember[nth + 1], 'EX', ttl) end
+  place = place + #pairs_ / 2
+end
+local all = next(other) == nil
+if not all then
+  place = 0
+  verdicts = string.gsub(gates, '%?', function()
+    place = place + 1
+    return other[place] or 'A'
+  end)
+end
+
+-- Write the entry, and remember what is not yet.
+local entry = {'r', ARGV[6], 's', ARGV[7], 'i', ARGV[8], 'v', verdicts, 'b', ARGV[9]}
+if ARGV[10] ~= '' then entry[11], entry[12] = 't', ARGV[10] end
+local id = pcall('XADD', log, '*', unpack(entry))
+if type(id) == 'table' then
+  for _, pairs_ in ipairs(remembered) do forget(pairs_) end
+  return id
+end
+for _, pairs_ in ipairs(fresh) do
+  if not remember(pairs_) then
+    for at = 1, #pairs_, 2 do call('SET', pairs_[at], pairs_[at + 1], 'EX', ttl) end
   end
 end
 if kept then call('SET', kept, plan.kept[2], 'EX', ttl) end
 
--- Count what was accepted. A counter that cannot hold its value stays at the largest number there is.
-local function usage(counter) return 'usage:' .. tag .. ':' .. counter[1] end
+-- Count what was accepted. A counter that cannot hold its value stays at the largest number there is. begun: customers with a
+-- counter that was not there before, or at nothing; those of the others are listed.
+local usage, begun = 'usage:' .. tag .. ':', {}
+
+local function set(counter, amount)
+  if pcall('HSET', usage .. counter[1], counter[2], amount) == 1 then begun[counter[1]] = true end
+end
 
 local function add(counter, amount)
-  local moved = pcall('HINCRBY', usage(counter), counter[2], amount)
-  if type(moved) == 'table' and moved.err and string.find(moved.err, 'overflow') then
-    local edge = sub(amount, 1, 1) == '-' and '-9223372036854775808' or '9223372036854775807'
-    pcall('HSET', usage(counter), counter[2], edge)
+  local moved = pcall('HINCRBY', usage .. counter[1], counter[2], amount)
+  if moved == tonumber(amount) then
+    begun[counter[1]] = true
+  elseif type(moved) == 'table' and moved.err and string.find(moved.err, 'overflow') then
+    local edge = string.sub(amount, 1, 1) == '-' and '-9223372036854775808' or '9223372036854775807'
+    set(counter, edge)
   end
 end
 
 local function raise(counter, amount)
-  local held = pcall('HGET', usage(counter), counter[2])
+  local held = pcall('HGET', usage .. counter[1], counter[2])
   if type(held) == 'table' then return end
-  if not held or tonumber(held) < tonumber(amount) then
-    pcall('HSET', usage(counter), counter[2], amount)
-  end
+  if not held or tonumber(held) < tonumber(amount) then set(counter, amount) end
 end
 
 local function distinct(counter, value)
   local values = 'distinct:' .. tag .. ':' .. counter[1] .. '|' .. counter[2]
   if pcall('PFADD', values, value) == 1 then
-    pcall('HSET', usage(counter), counter[2], string.format('%.0f', call('PFCOUNT', values) * 1000000))
+    set(counter, string.format('%.0f', call('PFCOUNT', values) * 1000000))
   end
 end
 
-local sums, customers, listed = {}, {}, {}
-local counters, whichs, amounts = plan.counters, plan.which, plan.amounts
-for nth, position in ipairs(plan.events) do
-  if verdicts[position] == 'A' then
-    local which, amount = whichs[nth], amounts[nth]
-    local counter = counters[which]
-    if not listed[counter[1]] then
-      listed[counter[1]], customers[#customers + 1] = true, counter[1]
-    end
-    if counter[3] == 'M' then
-      raise(counter, amount)
-    elseif counter[3] == 'U' then
-      distinct(counter, amount)
-    elseif type(amount) == 'number' then
-      sums[which] = (sums[which] or 0) + amount
-    else
-      add(counter, amount)
+local counters, sums = plan.counters, {}
+for which, counter in ipairs(counters) do
+  all = all and counter[4] ~= nil
+  sums[which] = counter[4]
+end
+if not all then
+  sums = {}
+  local events, whichs, amounts = unpack(cmsgpack.unpack(ARGV[11]))
+  for nth, position in ipairs(events) do
+    if string.byte(verdicts, position) == 65 then
+      local which, amount = whichs[nth], amounts[nth]
+      local counter = counters[which]
+      if counter[3] == 'M' then
+        raise(counter, amount)
+      elseif counter[3] == 'U' then
+        distinct(counter, amount)
+      elseif type(amount) == 'number' then
+        sums[which] = (sums[which] or 0) + amount
+      else
+        add(counter, amount)
+      end
     end
   end
 end
 for which, sum in pairs(sums) do add(counters[which], sum) end
+local customers = {}
+for customer in pairs(begun) do customers[#customers + 1] = customer end
 for start = 1, #customers, CHUNK do
   pcall('SADD', 'counted:' .. tag, unpack(customers, start, math.min(start + CHUNK - 1, #customers)))
 end
@@ -153,4 +176,4 @@ if #plan.sessions > 0 then
   pcall('ZREMRANGEBYRANK', seen, 0, -100001)
 end
 
-return {line, id, created, limits, killed}
+return {verdicts, id, created, limits, killed}

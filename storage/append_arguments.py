@@ -1,0 +1,96 @@
+"""What append.lua is told besides the records. Put here: keys and counters of a request in the script's form, and older forms of both.
+Keep out: entries (event_log.py), the script itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from struct import Struct
+from typing import Any
+
+import msgspec
+
+from domain.counters import ADD, Bump
+from domain.usage import UsageEvent
+
+FORM = 2  # of a spooled request: raise it with the arguments of append.lua, and read the older ones too
+_CHUNK = 2 * 1_000
+_SUMMABLE = 500_000_000_000  # 10,000 such amounts still add up exactly in Lua; larger ones travel as text, and are not added there
+_EXACT = 2**53
+_INT64 = 2**63 - 1
+_SIGNED = Struct(">q")
+_OLD_KEY, _OLD_DIGEST = 48, 32
+
+encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+
+
+def keys_of(tag: str, events: Iterable[UsageEvent]) -> list[str]:
+    """name, payload, name, payload, … of the events no gate refused."""
+    prefix, pairs = f"seen:{tag}:", []
+    for event in events:
+        if not event.refusals:
+            assert event.digest is not None and event.payload_hash is not None
+            pairs.append(prefix + event.digest.hex())
+            pairs.append(_SIGNED.pack(event.payload_hash).hex())
+    return pairs
+
+
+def packed_keys(pairs: Sequence[str]) -> bytes:
+    """In lists of as many as one command takes."""
+    return encode([pairs[at : at + _CHUNK] for at in range(0, len(pairs), _CHUNK)])
+
+
+def once(pairs: Sequence[str]) -> bool:
+    """Whether no key stands twice among them."""
+    return len(set(pairs[::2])) * 2 == len(pairs)
+
+
+def counted(bumps: Iterable[Sequence[Bump]]) -> tuple[list[Sequence[Any]], bytes]:
+    """The counters with what the events add to each, as far as it adds up, and each event's part, packed."""
+    found: dict[tuple[str, str, str], int] = {}
+    sums: list[int] = []
+    apart: set[int] = set()
+    events, which, amounts = [], [], []
+    for position, several in enumerate(bumps, start=1):
+        for customer, field, operation, amount in several:
+            index = found.setdefault((customer, field, operation), len(found) + 1)
+            if index > len(sums):
+                sums.append(0)
+            if operation == ADD and isinstance(amount, int) and -_SUMMABLE <= amount <= _SUMMABLE:
+                sums[index - 1] += amount
+            else:
+                apart.add(index)
+                amount = amount if isinstance(amount, str) else _lua_number(amount)
+            events.append(position)
+            which.append(index)
+            amounts.append(amount)
+    counters: list[Sequence[Any]] = [
+        counter if index in apart or abs(sums[index - 1]) > _EXACT else (*counter, sums[index - 1])
+        for counter, index in found.items()
+    ]
+    return counters, encode((events, which, amounts))
+
+
+def _lua_number(amount: int) -> int | str:
+    if abs(amount) <= _SUMMABLE:
+        return amount
+    return str(max(-_INT64, min(_INT64, amount)))
+
+
+def of_form(form: int, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """Arguments of a request spooled in this form or an older one, as the script takes them now."""
+    assert form in (1, FORM), f"a spooled request has the form {form}, and {FORM} is the newest known here"
+    return tuple(arguments) if form == FORM else _of_form_1(*arguments)
+
+
+def _of_form_1(
+    log: str, tag: str, remember: int, gates: str, keys: str, plan: bytes, *rest: Any
+) -> tuple[Any, ...]:
+    """Keys were one text of 48 chars for each, without their prefix; counters had no sums, and their moves were in the plan."""
+    pairs: list[str] = []
+    for at in range(0, len(keys), _OLD_KEY):
+        middle = at + _OLD_DIGEST
+        pairs += f"seen:{tag}:{keys[at:middle]}", keys[middle : at + _OLD_KEY]
+    told = decode(plan)
+    moves = encode([told.pop(name) for name in ("events", "which", "amounts")])
+    told["once"] = once(pairs)
+    return log, tag, remember, gates, packed_keys(pairs), encode(told), *rest, moves
