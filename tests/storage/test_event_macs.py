@@ -156,7 +156,7 @@ def test_a_verdict_that_was_turned_round_is_noticed(
 
 
 def test_another_tenants_event_cannot_be_moved_into_this_log(keys: EventKeys) -> None:
-    (line,) = keys.current.signed(Origin("rival", NOW, "ingest", "k"), [b'{"c":"c1"}'])  # type: ignore[union-attr]
+    line = keys.current.signed(Origin("rival", NOW, "ingest", "k"), [b'{"c":"c1"}'])  # type: ignore[union-attr]
     assert keys.judge(Origin("rival", NOW, "ingest", "k"))(line) == "FITS"
     assert keys.judge(Origin("acme", NOW, "ingest", "k"))(line) == "DIFFERS"
 
