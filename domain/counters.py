@@ -7,13 +7,15 @@ value follows from all events of the period, which only the lake knows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from domain.access import CustomerRights
 from domain.filters import as_text, field_value, meets
 from domain.quantity import MICRO, to_micros
 from domain.usage import UsageEvent
+
+_MOST_KNOWN = 50_000
 
 ADD = "+"
 MAXIMUM = "M"
@@ -53,13 +55,54 @@ def bumps(event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | N
     return [Bump(rights.customer_id, counter_field(unit.key, start), operation, amount) for start in starts]
 
 
-def _period_starts(rights: CustomerRights, unit: str, moment: int) -> list[int]:
-    found = []
+class Counting:
+    """`bumps` for many events: what one moves is remembered with the time in which other events of its customer and unit move the
+    same, until the rights are others."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[CustomerRights, int, int, list[Bump]]] = {}
+
+    def bumps(
+        self, event: UsageEvent, sent: Mapping[str, Any], rights: CustomerRights | None
+    ) -> Sequence[Bump]:
+        """As the function of this name."""
+        unit, moment = event.definition, event.occurred_at
+        if (
+            rights is None
+            or unit is None
+            or moment is None
+            or event.refusals
+            or unit.aggregation != "COUNT"
+            or unit.filters
+        ):
+            return bumps(event, sent, rights)
+        name = (rights.customer_id, unit.key)
+        known = self._known.get(name)
+        if known is not None and known[0] is rights and known[1] <= moment < known[2]:
+            return known[3]
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        since, until = _around(rights, unit.key, moment)
+        found = bumps(event, sent, rights)
+        self._known[name] = rights, since, until, found
+        return found
+
+
+def _around(rights: CustomerRights, unit: str, moment: int) -> tuple[int, int]:
+    """The time around a moment in which no period that counts the unit begins or ends."""
+    changes = [change for period in _periods(rights, unit) for change in period]
+    since = max((change for change in changes if change <= moment), default=moment)
+    return since, min((change for change in changes if change > moment), default=moment + 1)
+
+
+def _periods(rights: CustomerRights, unit: str) -> Iterator[tuple[int, int]]:
     for subscription in rights.subscriptions:
         if unit in subscription.units or any(feature.unit == unit for feature in subscription.features):
-            for start, end in subscription.periods:
-                if start <= moment < end:
-                    found.append(start)
+            yield from subscription.periods
+
+
+def _period_starts(rights: CustomerRights, unit: str, moment: int) -> list[int]:
+    found = [start for start, end in _periods(rights, unit) if start <= moment < end]
     return found if len(found) < 2 else sorted(set(found))
 
 

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from api.edge.entitled import Entitled
 from domain.access import CustomerRights, KeyRecord, UnitRecord
+from domain.counters import Counting
 from domain.errors import TransientFailure
 from domain.limits import Limit, NotALimit, read_limit
 from storage import access_state, hot_state
@@ -45,6 +46,7 @@ class TenantView:
     units: dict[str, UnitRecord]
     limits: dict[str, Limit | None]
     rights: dict[str, CustomerRights | None] = field(default_factory=dict)
+    counting: Counting = field(default_factory=Counting)
     _entitled: dict[str, Entitled] = field(default_factory=dict)
 
     def entitled(self, customer: str, now: int) -> Entitled | None:
@@ -62,6 +64,7 @@ class TenantView:
         """Whose rights were asked for so far."""
         self.rights = {}
         self._entitled = {}
+        self.counting = Counting()
 
 
 class Known:
