@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from domain import usage
+
 HALF_A_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 """An escaped surrogate. Clients that cut texts in the middle of an emoji send single ones: valid JSON by the letter,
 but no Unicode, so that fast decoders refuse the document as a whole."""
@@ -25,18 +27,22 @@ def _exact(text: str) -> Decimal | str:
         return text
 
 
-_decoder = msgspec.json.Decoder(float_hook=_exact)
-
+decode = msgspec.json.Decoder(float_hook=_exact).decode
+"""JSON, text or bytes, with numbers as int or Decimal. Raises ValueError, and RecursionError for bottomless nesting."""
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 """Decimals as numbers with all their digits."""
 canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 """`encode`, and the same text for the same content, whatever the order of its fields."""
+_in_order = msgspec.json.Encoder(order="deterministic").encode
 
 
-def decode(text: bytes | str) -> Any:
-    """JSON with numbers as int or Decimal. Raises ValueError, and RecursionError for bottomless nesting."""
-    return _decoder.decode(text)
+def told(fields: Any) -> str:
+    """What `domain.usage.canonical` writes, sooner."""
+    text = _in_order(fields)
+    if text.isascii() and b"\x7f" not in text:  # what that writes otherwise
+        return text.decode()
+    return usage.canonical(fields)
 
 
 def split_array(text: str, name: str) -> list[str] | None:

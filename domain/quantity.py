@@ -69,7 +69,9 @@ def _bounded(number: Decimal) -> Decimal:
 
 def plain(quantity: Decimal) -> str:
     """The quantity as plain text without exponent or needless zeros: one text for each value."""
-    text = format(quantity, "f")
+    text = str(quantity)
+    if "E" in text:
+        text = format(quantity, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

@@ -7,10 +7,12 @@ the tenant's units, at nothing else, so that a replay decides the same. The last
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import blake2b
+from operator import itemgetter
+from struct import Struct
 from typing import Any
 
 from domain.access import UnitRecord
@@ -46,7 +48,14 @@ _parts = _make_parts and _make_parts(
     None, str, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
 )
 _BLANK = blake2b(digest_size=16)
-_USUAL = frozenset({"customerId", "metricName", "quantity", "occurredAt", "idempotencyKey"})
+_SIGNED = Struct(">q").unpack_from
+_USUAL = ("customerId", "metricName", "idempotencyKey", "quantity", "occurredAt")
+_taken = itemgetter(*_USUAL)
+
+
+def canonical(fields: Mapping[str, Any]) -> str:
+    """Fields of an event as text that does not depend on their order."""
+    return "".join(_parts(fields, 0)) if _parts else _CANONICAL.encode(fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ class Door:
 
     units: by lower-case key and name. customer_id: the customer the API key is bound to, None for a tenant's key.
     backfill: an operator's reason for letting events older than 90 days in. salt: sets apart events that carry
-    neither key nor time (two such events are two events, also when they are alike).
+    neither key nor time (two such events are two events, also when they are alike). written: `canonical`, or what writes the same.
     """
 
     tenant_id: str
@@ -72,6 +81,7 @@ class Door:
     customer_id: str | None = None
     backfill: str | None = None
     salt: str = ""
+    written: Callable[[Any], str] = canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,7 @@ class UsageEvent:
 
     @property
     def key_hash(self) -> int | None:
-        return None if self.digest is None else int.from_bytes(self.digest[:8], "big", signed=True)
+        return None if self.digest is None else _first_64_bits(self.digest)
 
     def refuse(self, code: str, name: str, detail: str) -> None:
         self.refusals.append(Refusal(code, name, f"{name}: {detail}"))
@@ -128,46 +138,50 @@ def _usual_event(sent: dict[str, Any], door: Door, received_at: int) -> UsageEve
     """An event under the names that nearly all use, where no gate has anything to say; None: they have to look.
 
     Never another event than the gates', only sooner."""
-    customer, unit, key = sent.get("customerId"), sent.get("metricName"), sent.get("idempotencyKey")
+    try:
+        customer, unit, key, amount, at = _taken(sent)
+    except KeyError:
+        return None
     if not (
         type(customer) is type(unit) is type(key) is str
         and 0 < len(key) <= LONGEST_TEXT
-        and len(customer) <= LONGEST_TEXT
+        and 0 < len(customer) <= LONGEST_TEXT
         and len(unit) <= LONGEST_TEXT
-        and "\0" not in key
-        and "\0" not in customer
-        and "\0" not in unit
-        and customer.strip()
+        and "\0" not in f"{customer}{unit}{key}"
+        and not customer.isspace()
         and door.customer_id in (None, customer)
         and not unit.startswith(SYSTEM_PREFIX)
     ):
         return None
     definition = door.units.get(unit.lower())
+    if definition is None:
+        return None
     try:
-        quantity, moment = to_quantity(sent.get("quantity")), to_micros_since_epoch(sent.get("occurredAt"))
+        quantity, moment = to_quantity(amount), at * 1000 if type(at) is int else to_micros_since_epoch(at)
     except (NotAQuantity, NotAnInstant):
         return None
-    if definition is None or quantity < 0 or not -AGE_LIMIT <= moment - received_at <= FUTURE_LIMIT:
+    if quantity < 0 or not -AGE_LIMIT <= moment - received_at <= FUTURE_LIMIT:
         return None
+    said = f"{customer}\0{definition.key}\0{plain(quantity)}\0{moment}\0{_usual_extras(sent, door.written)}"
     return UsageEvent(
         customer,
         definition.key,
         quantity,
         moment,
         key,
-        key_digest(door.tenant_id, key),
-        said_hash(customer, definition.key, plain(quantity), str(moment), _usual_extras(sent)),
+        _digest(f"{door.tenant_id}\0{key}"),
+        _first_64_bits(_digest(said)),
         definition=definition,
     )
 
 
-def _usual_extras(sent: dict[str, Any]) -> str:
+def _usual_extras(sent: dict[str, Any], written: Callable[[Any], str]) -> str:
     """All but the usual fields, as `canonical` writes them."""
     if len(sent) == len(_USUAL):
         return ""
     if len(sent) == len(_USUAL) + 1 and "metadata" in sent:
-        return f'{{"metadata":{canonical(sent["metadata"])}}}'
-    return canonical({name: value for name, value in sent.items() if name not in _USUAL})
+        return f'{{"metadata":{written(sent["metadata"])}}}'
+    return written({name: value for name, value in sent.items() if name not in _USUAL})
 
 
 def _through_all_gates(sent: object, door: Door, received_at: int, position: int) -> UsageEvent:
@@ -202,7 +216,7 @@ def key_digest(tenant_id: str, idempotency_key: str) -> bytes:
 
 def key_hash(tenant_id: str, idempotency_key: str) -> int:
     """Signed 64 bits over tenant and key, by which tables find an event; see `key_digest`."""
-    return int.from_bytes(key_digest(tenant_id, idempotency_key)[:8], "big", signed=True)
+    return _first_64_bits(key_digest(tenant_id, idempotency_key))
 
 
 def said_hash(
@@ -210,19 +224,18 @@ def said_hash(
 ) -> int:
     """Signed 64 bits over what an event says. quantity: as `plain` writes it. moment: epoch microseconds as sent, empty where the
     receipt's time stands in. extras: all other fields as `canonical` writes them, empty without any."""
-    said = _digest(f"{customer_id}\0{unit}\0{quantity}\0{moment}\0{extras}")
-    return int.from_bytes(said[:8], "big", signed=True)
+    return _first_64_bits(_digest(f"{customer_id}\0{unit}\0{quantity}\0{moment}\0{extras}"))
+
+
+def _first_64_bits(digest: bytes) -> int:
+    number: int = _SIGNED(digest)[0]
+    return number
 
 
 def _digest(text: str) -> bytes:
     hashed = _BLANK.copy()
     hashed.update(text.encode())
     return hashed.digest()
-
-
-def canonical(fields: Mapping[str, Any]) -> str:
-    """Fields of an event as text that does not depend on their order."""
-    return "".join(_parts(fields, 0)) if _parts else _CANONICAL.encode(fields)
 
 
 def _find(sent: Mapping[str, Any], names: tuple[str, ...], used: list[str]) -> object:

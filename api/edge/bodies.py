@@ -167,7 +167,7 @@ def _split(body: bytes, text: str) -> list[str] | None:
         raise
     if isinstance(batch.events, msgspec.UnsetType):
         return None
-    return [bytes(event).decode() for event in batch.events]
+    return [str(event, "utf-8") for event in batch.events]
 
 
 def decode_object(body: bytes) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.edge.service import EdgeService
-from api.exact_json import decode
+from api.exact_json import decode, told
 from domain.access import KeyRecord
-from domain.counters import bumps
 from domain.limits import Counted, Limit
 from domain.usage import (
     IDEMPOTENCY_CONFLICT,
@@ -98,7 +97,7 @@ async def take_in(
     received_at = received_at or service.stamp()
     known = service.spooling or service.known
     view = await known.tenant(key.tenant_id)
-    gates = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt)
+    gates = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt, written=told)
     sent, events = await _read_all(texts, gates, received_at, complete)
     billed = [e.customer_id for e in events if e.customer_id and e.definition and not e.refusals]
     if key.customer_id:
@@ -113,7 +112,10 @@ async def take_in(
             received_at=received_at,
             events=events,
             texts=texts,
-            bumps=[bumps(e, s, rights.get(e.customer_id or "")) for e, s in zip(events, sent, strict=True)],
+            bumps=[
+                view.counting.bumps(event, said, rights.get(event.customer_id or ""))
+                for event, said in zip(events, sent, strict=True)
+            ],
             limits=limits,
             sessions=sessions_of(sent),
             signed_with=service.signing_key,
@@ -157,15 +159,15 @@ def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
     """The sessions these events name, at the top or in their metadata, and whether they end with them."""
     found: dict[str, bool] = {}
     for event in sent:
-        if not isinstance(event, dict):
+        if type(event) is not dict:
             continue
         said: Any = event
         if event.get("sessionId") is None:
             said = event.get("metadata")
-            if not isinstance(said, dict):
+            if type(said) is not dict:
                 continue
         session = said.get("sessionId")
-        if isinstance(session, str) and 0 < len(session) <= LONGEST_TEXT:
+        if session is not None and isinstance(session, str) and 0 < len(session) <= LONGEST_TEXT:
             found[session] = said.get("sessionBoundary") == "SESSION_END"
     return list(found.items())
 
