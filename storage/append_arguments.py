@@ -23,15 +23,19 @@ _OLD_KEY, _OLD_DIGEST = 48, 32
 encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
 
 
-def keys_of(tag: str, events: Iterable[UsageEvent]) -> list[str]:
-    """name, payload, name, payload, … of the events no gate refused."""
-    prefix, pairs = f"seen:{tag}:", []
+def keys_of(tag: str, events: Iterable[UsageEvent]) -> tuple[str, list[str]]:
+    """What the gates said of each event, and name, payload, name, payload, … of those they did not refuse."""
+    prefix = f"seen:{tag}:"
+    gates: list[str] = []
+    pairs: list[str] = []
     for event in events:
-        if not event.refusals:
-            assert event.digest is not None and event.payload_hash is not None
-            pairs.append(prefix + event.digest.hex())
-            pairs.append(_SIGNED.pack(event.payload_hash).hex())
-    return pairs
+        if event.refusals:
+            gates.append("X")
+            continue
+        assert event.digest is not None and event.payload_hash is not None
+        gates.append("?")
+        pairs += prefix + event.digest.hex(), _SIGNED.pack(event.payload_hash).hex()
+    return "".join(gates), pairs
 
 
 def packed_keys(pairs: Sequence[str]) -> bytes:

@@ -319,7 +319,7 @@ def _plan_wait(pipeline: Any, arguments: tuple[Any, ...]) -> None:
 
 def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
     tag = f"{{{request.tenant_id}}}"
-    keys = append_arguments.keys_of(tag, request.events)
+    gates, keys = append_arguments.keys_of(tag, request.events)
     counters, moves = append_arguments.counted(request.bumps)
     plan = {
         "once": append_arguments.once(keys),
@@ -333,7 +333,7 @@ def _arguments(request: Request, remember: int) -> tuple[Any, ...]:
         log_key(request.tenant_id),
         tag,
         remember,
-        "".join(["X" if event.refusals else "?" for event in request.events]),
+        gates,
         append_arguments.packed_keys(keys),
         msgspec.msgpack.encode(plan),
         request.received_at,

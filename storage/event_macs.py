@@ -68,7 +68,8 @@ class EventKey:
         """The lines of an entry, each (a JSON object) with its MAC as the last member. It is `begun` once more, without a call for each."""
         begun, outer_of, head = self._inner.copy(), self._outer.copy, _MARK + self._head
         begun.update(origin.prefix())
-        inner_of, parts = begun.copy, []
+        inner_of = begun.copy
+        parts: list[bytes] = []
         for line in lines:
             inner, outer = inner_of(), outer_of()
             inner.update(line)

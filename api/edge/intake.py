@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.edge.known import TenantView
 from api.edge.service import EdgeService
 from api.exact_json import decode, told
-from domain.access import KeyRecord
+from domain.access import CustomerRights, KeyRecord
+from domain.counters import Bump, Counting
 from domain.limits import Counted, Limit
 from domain.usage import (
     IDEMPOTENCY_CONFLICT,
@@ -77,6 +79,37 @@ class Outcome:
         return body
 
 
+class _AllRead:
+    """A request's events as read, the counters they move, the sessions they name and whether those end. strangers: customers whose
+    rights have to be asked for first."""
+
+    def __init__(self) -> None:
+        self.events: list[UsageEvent] = []
+        self.bumps: list[Sequence[Bump]] = []
+        self.sessions: dict[str, bool] = {}
+        self.strangers: set[str] = set()
+        self._uncounted: list[tuple[int, Any]] = []
+
+    def add(self, sent: Any, event: UsageEvent, view: TenantView) -> None:
+        """The next event."""
+        customer = event.customer_id or ""
+        moved: Sequence[Bump] = ()
+        _session(sent, self.sessions)
+        if customer in view.rights:
+            moved = view.counting.bumps(event, sent, view.rights[customer])
+        elif customer and event.definition is not None and not event.refusals:
+            self.strangers.add(customer)
+            self._uncounted.append((len(self.events), sent))
+        self.events.append(event)
+        self.bumps.append(moved)
+
+    def count(self, counting: Counting, rights: Mapping[str, CustomerRights | None]) -> None:
+        """What events of strangers move."""
+        for position, sent in self._uncounted:
+            event = self.events[position]
+            self.bumps[position] = counting.bumps(event, sent, rights.get(event.customer_id or ""))
+
+
 async def take_in(
     service: EdgeService,
     key: KeyRecord,
@@ -98,11 +131,11 @@ async def take_in(
     known = service.spooling or service.known
     view = await known.tenant(key.tenant_id)
     gates = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt, written=told)
-    sent, events = await _read_all(texts, gates, received_at, complete)
-    billed = [e.customer_id for e in events if e.customer_id and e.definition and not e.refusals]
-    if key.customer_id:
-        billed.append(key.customer_id)
-    rights = await known.rights(view, billed)
+    read = await _read_all(texts, gates, received_at, view, complete)
+    rights = await known.rights(
+        view, read.strangers if key.customer_id is None else {*read.strangers, key.customer_id}
+    )
+    read.count(view.counting, rights)
     limits = service.limits(key, view, door) if door else []
     receipt = await service.append(
         event_log.Request(
@@ -110,21 +143,18 @@ async def take_in(
             source=source,
             key_id=key.key_id,
             received_at=received_at,
-            events=events,
+            events=read.events,
             texts=texts,
-            bumps=[
-                view.counting.bumps(event, said, rights.get(event.customer_id or ""))
-                for event, said in zip(events, sent, strict=True)
-            ],
+            bumps=read.bumps,
             limits=limits,
-            sessions=sessions_of(sent),
+            sessions=list(read.sessions.items()),
             signed_with=service.signing_key,
             trace_id=None if service.traces is None else service.traces.trace_id(),
         )
     )
     if key.tenant_id in service.live.wanted:
-        service.live.tell(key.tenant_id, source, received_at, events, receipt.verdicts)
-    failures = tuple(_failures(receipt.verdicts, events))
+        service.live.tell(key.tenant_id, source, received_at, read.events, receipt.verdicts)
+    failures = tuple(_failures(receipt.verdicts, read.events))
     service.meters.take(source, receipt.verdicts, [refusals[0].code for _, refusals in failures])
     return Outcome(
         receipt.verdicts,
@@ -141,35 +171,31 @@ async def _read_all(
     texts: Sequence[str],
     gates: Door,
     received_at: int,
+    view: TenantView,
     complete: Callable[[dict[str, Any]], dict[str, Any]] | None,
-) -> tuple[list[Any], list[UsageEvent]]:
-    """The events as decoded and as read; other requests get their turn in between."""
-    sent: list[Any] = []
-    events: list[UsageEvent] = []
+) -> _AllRead:
+    """The events as read; other requests get their turn in between. What was sent is let go of as soon as it is counted."""
+    read = _AllRead()
     for position, text in enumerate(texts):
         if position and position % _AT_ONCE == 0:
             await asyncio.sleep(0)
-        decoded, event = _read(text, gates, received_at, position, complete)
-        sent.append(decoded)
-        events.append(event)
-    return sent, events
+        sent, event = _read(text, gates, received_at, position, complete)
+        read.add(sent, event, view)
+    return read
 
 
-def sessions_of(sent: Sequence[Any]) -> list[tuple[str, bool]]:
-    """The sessions these events name, at the top or in their metadata, and whether they end with them."""
-    found: dict[str, bool] = {}
-    for event in sent:
-        if type(event) is not dict:
-            continue
-        said: Any = event
-        if event.get("sessionId") is None:
-            said = event.get("metadata")
-            if type(said) is not dict:
-                continue
-        session = said.get("sessionId")
-        if session is not None and isinstance(session, str) and 0 < len(session) <= LONGEST_TEXT:
-            found[session] = said.get("sessionBoundary") == "SESSION_END"
-    return list(found.items())
+def _session(sent: Any, found: dict[str, bool]) -> None:
+    """Note the session an event names, at the top or in its metadata, and whether it ends with it."""
+    if type(sent) is not dict:
+        return
+    said: Any = sent
+    if sent.get("sessionId") is None:
+        said = sent.get("metadata")
+        if type(said) is not dict:
+            return
+    session = said.get("sessionId")
+    if session is not None and isinstance(session, str) and 0 < len(session) <= LONGEST_TEXT:
+        found[session] = said.get("sessionBoundary") == "SESSION_END"
 
 
 def _read(
