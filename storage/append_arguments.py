@@ -15,7 +15,6 @@ from domain.usage import UsageEvent
 FORM = 2  # of a spooled request: raise it with the arguments of append.lua, and read the older ones too
 _CHUNK = 2 * 1_000
 _SUMMABLE = 500_000_000_000  # 10,000 such amounts still add up exactly in Lua; larger ones travel as text, and are not added there
-_EXACT = 2**53
 _INT64 = 2**63 - 1
 _SIGNED = Struct(">q")
 _OLD_KEY, _OLD_DIGEST = 48, 32
@@ -48,30 +47,29 @@ def once(pairs: Sequence[str]) -> bool:
     return len(set(pairs[::2])) * 2 == len(pairs)
 
 
-def counted(bumps: Iterable[Sequence[Bump]]) -> tuple[list[Sequence[Any]], bytes]:
-    """The counters with what the events add to each, as far as it adds up, and each event's part, packed."""
+def counted(bumps: Iterable[Sequence[Bump]]) -> tuple[list[Any], bytes]:
+    """customer, field, operation, sum, customer, … of the counters, and each event's part, packed. sum: what the events add to it, False
+    where that does not add up, or not exactly."""
     found: dict[tuple[str, str, str], int] = {}
-    sums: list[int] = []
+    counters: list[Any] = []
     apart: set[int] = set()
-    events, which, amounts = [], [], []
+    events, begins, amounts = [], [], []
     for position, several in enumerate(bumps, start=1):
         for customer, field, operation, amount in several:
-            index = found.setdefault((customer, field, operation), len(found) + 1)
-            if index > len(sums):
-                sums.append(0)
+            at = found.setdefault((customer, field, operation), len(counters) + 1)
+            if at > len(counters):
+                counters += customer, field, operation, 0
             if operation == ADD and isinstance(amount, int) and -_SUMMABLE <= amount <= _SUMMABLE:
-                sums[index - 1] += amount
+                counters[at + 2] += amount
             else:
-                apart.add(index)
+                apart.add(at)
                 amount = amount if isinstance(amount, str) else _lua_number(amount)
             events.append(position)
-            which.append(index)
+            begins.append(at)
             amounts.append(amount)
-    counters: list[Sequence[Any]] = [
-        counter if index in apart or abs(sums[index - 1]) > _EXACT else (*counter, sums[index - 1])
-        for counter, index in found.items()
-    ]
-    return counters, encode((events, which, amounts))
+    for at in apart:
+        counters[at + 2] = False
+    return counters, encode((events, begins, amounts))
 
 
 def _lua_number(amount: int) -> int | str:
@@ -95,6 +93,8 @@ def _of_form_1(
         middle = at + _OLD_DIGEST
         pairs += f"seen:{tag}:{keys[at:middle]}", keys[middle : at + _OLD_KEY]
     told = decode(plan)
-    moves = encode([told.pop(name) for name in ("events", "which", "amounts")])
+    told["counters"] = [part for counter in told["counters"] for part in (*counter, False)]
+    begins = [4 * which - 3 for which in told.pop("which")]
+    moves = encode((told.pop("events"), begins, told.pop("amounts")))
     told["once"] = once(pairs)
     return log, tag, remember, gates, packed_keys(pairs), encode(told), *rest, moves

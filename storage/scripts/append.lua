@@ -13,13 +13,13 @@
 -- ARGV[3]  one char per event: ? undecided, X rejected by a gate
 -- ARGV[4]  the undecided events' keys (msgpack): {{name, payload, name, payload, …}, …}, lists of a thousand at most; a name is
 --          seen:{tenant}:<digest>, a payload what is kept under it: the hash (16 hex) of what the event says
--- ARGV[5]  plan (msgpack): {once = no name stands twice in ARGV[4], counters = {{customer, field, operation, sum}}}
---          sum: what all events together add to the counter; missing in one that does not add up, or not exactly;
+-- ARGV[5]  plan (msgpack): {once = no name stands twice in ARGV[4], counters = {customer, field, operation, sum, customer, …}}
+--          sum: what all events together add to the counter; false for one that does not add up, or not exactly;
 --          limits: see limits.lua, which is put before this script; sessions: {{session, 1 if it ended}};
 --          kept: {spool, rising number} of a request that waited on an edge's disk, which is taken over once
 -- ARGV[6]  received at   ARGV[7] source   ARGV[8] key id   ARGV[9] records   ARGV[10] trace id, empty: none
 -- ARGV[11] moves (msgpack), looked at where a sum is missing or an event is not accepted: {{event}, {which}, {amount}}, parallel
---          lists: position of the event, index of the counter, both from 1, and the amount
+--          lists: position of the event, where its counter begins in the list of them, both from 1, and the amount
 -- Returns  verdicts (one char per event: A, D, C or X; none at all if a hard limit refuses, and then nothing was written),
 --          the entry's id, 1 if the log was created, the limits' answers, those of the sessions that were killed.
 
@@ -98,60 +98,59 @@ if kept then call('SET', kept, plan.kept[2], 'EX', ttl) end
 
 -- Count what was accepted. A counter that cannot hold its value stays at the largest number there is. begun: customers with a
 -- counter that was not there before, or at nothing; those of the others are listed.
-local usage, begun = 'usage:' .. tag .. ':', {}
+local usage, begun, counters = 'usage:' .. tag .. ':', {}, plan.counters
 
-local function set(counter, amount)
-  if pcall('HSET', usage .. counter[1], counter[2], amount) == 1 then begun[counter[1]] = true end
+local function set(at, amount)
+  if pcall('HSET', usage .. counters[at], counters[at + 1], amount) == 1 then begun[counters[at]] = true end
 end
 
-local function add(counter, amount)
-  local moved = pcall('HINCRBY', usage .. counter[1], counter[2], amount)
+local function add(at, amount)
+  local moved = pcall('HINCRBY', usage .. counters[at], counters[at + 1], amount)
   if moved == tonumber(amount) then
-    begun[counter[1]] = true
+    begun[counters[at]] = true
   elseif type(moved) == 'table' and moved.err and string.find(moved.err, 'overflow') then
     local edge = string.sub(amount, 1, 1) == '-' and '-9223372036854775808' or '9223372036854775807'
-    set(counter, edge)
+    set(at, edge)
   end
 end
 
-local function raise(counter, amount)
-  local held = pcall('HGET', usage .. counter[1], counter[2])
+local function raise(at, amount)
+  local held = pcall('HGET', usage .. counters[at], counters[at + 1])
   if type(held) == 'table' then return end
-  if not held or tonumber(held) < tonumber(amount) then set(counter, amount) end
+  if not held or tonumber(held) < tonumber(amount) then set(at, amount) end
 end
 
-local function distinct(counter, value)
-  local values = 'distinct:' .. tag .. ':' .. counter[1] .. '|' .. counter[2]
+local function distinct(at, value)
+  local values = 'distinct:' .. tag .. ':' .. counters[at] .. '|' .. counters[at + 1]
   if pcall('PFADD', values, value) == 1 then
-    set(counter, string.format('%.0f', call('PFCOUNT', values) * 1000000))
+    set(at, string.format('%.0f', call('PFCOUNT', values) * 1000000))
   end
 end
 
-local counters, sums = plan.counters, {}
-for which, counter in ipairs(counters) do
-  all = all and counter[4] ~= nil
-  sums[which] = counter[4]
+local sums = {}
+for at = 1, #counters, 4 do
+  sums[at] = counters[at + 3]
+  all = all and sums[at]
 end
 if not all then
   sums = {}
-  local events, whichs, amounts = unpack(cmsgpack.unpack(ARGV[11]))
+  local events, begins, amounts = unpack(cmsgpack.unpack(ARGV[11]))
   for nth, position in ipairs(events) do
     if string.byte(verdicts, position) == 65 then
-      local which, amount = whichs[nth], amounts[nth]
-      local counter = counters[which]
-      if counter[3] == 'M' then
-        raise(counter, amount)
-      elseif counter[3] == 'U' then
-        distinct(counter, amount)
+      local at, amount = begins[nth], amounts[nth]
+      if counters[at + 2] == 'M' then
+        raise(at, amount)
+      elseif counters[at + 2] == 'U' then
+        distinct(at, amount)
       elseif type(amount) == 'number' then
-        sums[which] = (sums[which] or 0) + amount
+        sums[at] = (sums[at] or 0) + amount
       else
-        add(counter, amount)
+        add(at, amount)
       end
     end
   end
 end
-for which, sum in pairs(sums) do add(counters[which], sum) end
+for at, sum in pairs(sums) do add(at, sum) end
 local customers = {}
 for customer in pairs(begun) do customers[#customers + 1] = customer end
 for start = 1, #customers, CHUNK do

@@ -15,6 +15,7 @@ CALLS = UnitRecord("calls", "Calls", "COUNT")
 TOKENS = UnitRecord("tokens", "Tokens", "SUM")
 SOME = UnitRecord("some", "Some", "COUNT", filters=(FilterCondition("metadata.kind", "EQUALS", "x"),))
 UNITS = {unit.key: unit for unit in (CALLS, TOKENS, SOME)}
+Told = list[tuple[list[tuple[int, int]], set[str]]]
 NOW = 1_772_366_400_000_000
 PERIODS = st.tuples(st.integers(-5, 5), st.integers(1, 6)).map(lambda p: (NOW + p[0], NOW + p[0] + p[1]))
 SUBSCRIPTIONS = st.lists(
@@ -33,7 +34,7 @@ def event(unit: str, moment: int) -> tuple[UsageEvent, dict[str, object]]:
     return replace(read_event(sent, Door("t1", UNITS), received_at=NOW), occurred_at=moment), sent
 
 
-def rights(subscriptions: list[tuple[list[tuple[int, int]], set[str]]]) -> CustomerRights:
+def rights(subscriptions: Told) -> CustomerRights:
     return CustomerRights(
         "acme",
         tuple(
@@ -47,7 +48,9 @@ def rights(subscriptions: list[tuple[list[tuple[int, int]], set[str]]]) -> Custo
     SUBSCRIPTIONS, SUBSCRIPTIONS,
     st.lists(st.tuples(st.sampled_from(sorted(UNITS)), st.integers(-8, 14)), min_size=1, max_size=12),
 )  # fmt: skip
-def test_what_is_remembered_is_what_would_be_worked_out(before: list, after: list, asked: list) -> None:
+def test_what_is_remembered_is_what_would_be_worked_out(
+    before: Told, after: Told, asked: list[tuple[str, int]]
+) -> None:
     counting = Counting()
     for known in (rights(before), rights(after), None):
         for unit, moved in asked:
