@@ -28,6 +28,7 @@ from storage.connections import is_cluster
 log = logging.getLogger(__name__)
 _PAUSE = 0.05
 _LOOKED_AT = 0.5
+_LARGE = 16 * 1024
 _TOLD = object()
 
 
@@ -106,7 +107,7 @@ class Line:
         """The answer to a command; sent once more where the connection was lost, so it must be one that doubles nothing.
 
         Raises ResponseError for an answer that is one, TimeoutError and ConnectionError (Redis' own)."""
-        packed = hiredis.pack_command(command)
+        packed = _packed(command)
         try:
             return await self._sent(packed)
         except RedisTimeoutError:
@@ -241,6 +242,18 @@ class Line:
         if connection is not None:
             with suppress(RedisConnectionError, RedisTimeoutError, OSError):
                 await connection.disconnect(nowait=True)
+
+
+def _packed(command: Sequence[Any]) -> bytes:
+    """A command as it is sent. hiredis, which is made for small ones, copies a large one again and again."""
+    if not any(isinstance(part, bytes) and len(part) > _LARGE for part in command):
+        packed: bytes = hiredis.pack_command(command)
+        return packed
+    pieces = [b"*%d\r\n" % len(command)]
+    for part in command:
+        piece = part if isinstance(part, bytes) else str(part).encode()
+        pieces += b"$%d\r\n" % len(piece), piece, b"\r\n"
+    return b"".join(pieces)
 
 
 def _noticed(opening: asyncio.Task[None]) -> None:
