@@ -37,7 +37,7 @@ class Entry:
 
     __slots__ = ("customer", "fields", "found", "name", "tenant_id", "used")
 
-    def __init__(self, name: str, tenant_id: str, customer: str) -> None:
+    def __init__(self, name: bytes, tenant_id: str, customer: str) -> None:
         self.name = name
         self.tenant_id = tenant_id
         self.customer = customer
@@ -73,7 +73,7 @@ class Nearby:
         self._fresh_for = fresh_for
         self._prove_after = fresh_for / _PROOFS
         self._tell = found
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[bytes, Entry] = {}
         self._permits = Permits()
         self._now: Callable[[], float] = time.monotonic
         self._is_told = False
@@ -106,7 +106,7 @@ class Nearby:
 
     def standing(self, tenant_id: str, customer: str) -> Found | None:
         """What is known of a customer, if it still holds: the same object until something of it has changed."""
-        entry = self._entries.get(f"{{{tenant_id}}}:{customer}")
+        entry = self._entries.get(_name(tenant_id, customer))
         if entry is None or entry.found is None:
             return None
         age = self._now() - self._line.proven
@@ -132,7 +132,7 @@ class Nearby:
         """This process has just changed something of theirs: who asks next must know it, even if Redis has not told of it yet."""
         if not self._entries:
             return
-        for customer in customers:
+        for customer in set(customers):
             name = _name(tenant_id, customer)
             before = self._entries.get(name)
             if before is not None:
@@ -150,10 +150,12 @@ class Nearby:
         if keys is None:
             self._forget_all()
             return
+        if not self._entries:
+            return
         was_planned = bool(self._changed)
         for key in keys:
-            kind, _, name = key.decode(errors="replace").partition(":")
-            if kind == "margin":  # of all customers of a tenant
+            kind, _, name = key.partition(b":")
+            if kind == b"margin":  # of all customers of a tenant
                 self._entries.clear()
             entry = self._entries.pop(name, None)
             if entry is not None and entry.used and len(self._changed) < _AT_ONCE:
@@ -238,6 +240,6 @@ class Nearby:
         task.add_done_callback(self._tasks.discard)
 
 
-def _name(tenant_id: str, customer: str) -> str:
+def _name(tenant_id: str, customer: str) -> bytes:
     """As the keys of a customer end."""
-    return f"{{{tenant_id}}}:{customer}"
+    return f"{{{tenant_id}}}:{customer}".encode()

@@ -133,7 +133,7 @@ class EdgeService:
             wait=self._wait,
         )
         self.meters.round_trip("append", began)
-        self.nearby.forget(request.tenant_id, {bump.customer_id for moved in request.bumps for bump in moved})
+        self.nearby.forget(request.tenant_id, (bump.customer_id for moved in request.bumps for bump in moved))
         if self.traces is not None:
             self.traces.followed("log append", now() - entered)
         if receipt.created:
