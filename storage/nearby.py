@@ -122,8 +122,7 @@ class Nearby:
         if not self._is_told:
             return None
         now = self._now()
-        counted = self._permits.take(limits, now)
-        many = self._permits.wanted(limits, now)
+        counted, many = self._permits.take(limits, now)
         if many:
             self._later(self._take_permits(tenant_id, limits, many, now))
         return counted

@@ -43,25 +43,23 @@ class Permits:
     def __init__(self) -> None:
         self._windows: dict[str, _Window] = {}
 
-    def take(self, limits: Limits, now: float) -> Sequence[Counted] | None:
-        """One permit, as the windows count it; None: this request has to be counted by itself."""
+    def take(self, limits: Limits, now: float) -> tuple[Sequence[Counted] | None, int]:
+        """One permit, as the windows count it (None: this request has to be counted by itself), and how many more to ask for (0: none).
+        Who is told a number asks, and says so with `granted` or `refused`."""
         if not limits:
-            return ()
+            return (), 0
         window = self._of(limits, now)
         window.seen += 1
         if window.left <= 0 or now >= window.until:
-            return None
+            return None, self._wanted(window, now)
         window.left = left = window.left - 1
-        return [Counted(False, each.remaining + left, each.reset, 0) for each in window.counted]
+        counted = [Counted(False, each.remaining + left, each.reset, 0) for each in window.counted]
+        return counted, 0 if 2 * left >= window.held else self._wanted(window, now)
 
-    def wanted(self, limits: Limits, now: float) -> int:
-        """How many to ask for now; 0: none. Who is told a number asks, and says so with `granted` or `refused`."""
-        if not limits:
+    def _wanted(self, window: _Window, now: float) -> int:
+        if window.is_asking:
             return 0
-        window = self._of(limits, now)
         lasts = now < window.until
-        if window.is_asking or (lasts and 2 * window.left >= window.held):
-            return 0
         took = now - window.since
         if not lasts and took > _QUIET:
             window.since, window.seen, window.left = now, 1, 0

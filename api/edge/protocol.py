@@ -6,10 +6,22 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, BaseTransport, TimerHandle, Transport
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 QUIET_BYTES = 64 * 1024
 """So much may come in of a head, of trailers or of anything else that is no part of a body."""
+_OWN_HEADERS = frozenset(
+    (
+        b"content-type",
+        b"content-length",
+        b"x-request-id",
+        b"x-ratelimit-limit",
+        b"x-ratelimit-remaining",
+        b"x-ratelimit-reset",
+        b"x-ratelimit-window",
+    )
+)
+"""Whose values are made by the edge, or looked at letter by letter before (the caller's request id)."""
 HEAD_SECONDS = 10.0
 """So long may a head take, and a new connection until it has sent one."""
 
@@ -40,6 +52,40 @@ class Gathered:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+class Answering(RequestResponseCycle):
+    """One request and its answer. The server looks at each header's letters; those of usual answers are the edge's own, and go out as
+    they are."""
+
+    async def send(self, message: Any) -> None:
+        head = None if self.response_started else self._usual_head(message)
+        if head is None:
+            await super().send(message)
+        else:
+            self.transport.write(head)
+
+    def _usual_head(self, message: Any) -> bytes | None:
+        """The head of an answer of known length that says nothing unusual, which has then begun; None: the server has to look."""
+        if message["type"] != "http.response.start" or not self.keep_alive or self.scope["method"] == "HEAD":
+            return None
+        if self.disconnected or self.flow.write_paused:
+            return None
+        parts, length = [STATUS_LINE[message["status"]]], None
+        for name, value in self.default_headers:
+            parts += name, b": ", value, b"\r\n"
+        for name, value in message["headers"]:
+            if name not in _OWN_HEADERS:
+                return None
+            if name == b"content-length":
+                length = int(value)
+            parts += name, b": ", value, b"\r\n"
+        if length is None:
+            return None
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.expected_content_length, self.chunked_encoding = length, False
+        parts.append(b"\r\n")
+        return b"".join(parts)
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -83,6 +129,10 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._quiet = 0
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = Answering  # the server makes them itself, and asks nobody of which kind
+        super()._start_asgi_task(cycle, app)
 
     def _is_waiting(self) -> bool:
         """For a head, and not for the rest of a body or for an answer to be ready."""
