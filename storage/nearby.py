@@ -30,12 +30,15 @@ _AT_ONCE, _IN_A_CALL = 256, 32
 """Customers that are asked about again when they changed, before somebody waits for it; a batch may change more."""
 _PAUSE = 0.002
 """Seconds until then: who changed them is answered first, and what changes together is asked for together."""
+_WORTH = 4
+"""Changes after which nobody is asked about again, unless somebody wanted to know meanwhile."""
 
 
 class Entry:
-    """One customer. found: None while it is being asked. fields: the counters that were found. used: since then."""
+    """One customer. found: None while it is being asked. fields: the counters that were found. worth: how often it is asked for again
+    when it changes, if nobody wants to know meanwhile."""
 
-    __slots__ = ("customer", "fields", "found", "name", "tenant_id", "used")
+    __slots__ = ("customer", "fields", "found", "name", "tenant_id", "worth")
 
     def __init__(self, name: bytes, tenant_id: str, customer: str) -> None:
         self.name = name
@@ -43,7 +46,7 @@ class Entry:
         self.customer = customer
         self.found: Found | None = None
         self.fields: tuple[str, ...] = ()
-        self.used = False
+        self.worth = 0
 
     def keep(self, found: Found) -> None:
         before = self.found
@@ -114,7 +117,7 @@ class Nearby:
             self._prove()
             if age > self._fresh_for:
                 return None
-        entry.used = True
+        entry.worth = _WORTH
         return entry.found
 
     def permit(self, tenant_id: str, limits: Limits) -> Sequence[Counted] | None:
@@ -136,7 +139,7 @@ class Nearby:
             before = self._entries.get(name)
             if before is not None:
                 entry = self._entries[name] = Entry(name, tenant_id, customer)
-                entry.fields, entry.used = before.fields, before.used
+                entry.fields, entry.worth = before.fields, before.worth
 
     def begun(self) -> None:
         """From now on Redis tells of what changes."""
@@ -157,7 +160,7 @@ class Nearby:
             if kind == b"margin":  # of all customers of a tenant
                 self._entries.clear()
             entry = self._entries.pop(name, None)
-            if entry is not None and entry.used and len(self._changed) < _AT_ONCE:
+            if entry is not None and entry.worth and len(self._changed) < _AT_ONCE:
                 self._changed.append(entry)
         if self._changed and not was_planned:
             asyncio.get_running_loop().call_later(_PAUSE, self._ask_again)
@@ -229,6 +232,8 @@ class Nearby:
                 self._later(self._find_again(tenant_id, entries[start : start + _IN_A_CALL]))
 
     async def _find_again(self, tenant_id: str, before: Sequence[Entry]) -> None:
+        for entry in before:
+            self._entry(tenant_id, entry.customer).worth = entry.worth - 1
         asked = [(entry.customer, entry.fields) for entry in before]
         with suppress(RedisError, OSError):
             await self.ask(tenant_id, (), asked)

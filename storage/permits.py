@@ -15,21 +15,25 @@ from domain.limits import Counted, Limit
 Limits = Sequence[tuple[str, Limit]]
 _SHARE = 64
 _LEAST = 16
-_AHEAD = 0.2
-"""So many seconds' requests, as they come at the moment, are counted at once."""
-_GOOD_FOR = 1.0
-"""Seconds until permits are given up: they were counted in the stretch of time in which they were asked for."""
-_QUIET = 0.25
+_AHEAD = 1.0
+"""So many seconds' requests, as they come at the moment, are counted at once; more are asked for when half of them are used. Nobody waits
+for a disk that stands still for less than the rest."""
+_GOOD_FOR, _OF_A_WINDOW = 2.0, 30
+"""Seconds until permits are given up, and at most this part of a window: they were counted in the stretch of time in which they were
+asked for."""
+_QUIET = 1.0
 _MOST_WINDOWS = 10_000
 
 
 class _Window:
-    """What this process holds of the windows of one key. counted: as Redis last told, after what is held. seen: requests since."""
+    """What this process holds of the windows of one key. counted: as Redis last told, after what is held. seen: requests since.
+    good_for: seconds."""
 
-    __slots__ = ("counted", "held", "is_asking", "left", "limits", "seen", "since", "until")
+    __slots__ = ("counted", "good_for", "held", "is_asking", "left", "limits", "seen", "since", "until")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
+        self.good_for = min(_GOOD_FOR, min(limit.window for _, limit in limits) / _OF_A_WINDOW)
         self.counted: Sequence[Counted] = ()
         self.left = self.held = self.seen = 0
         self.since = now
@@ -87,7 +91,7 @@ class Permits:
             window.left = 0
         window.left = window.held = window.left + many
         window.counted = counted
-        window.since, window.seen, window.until, window.is_asking = now, 0, asked + _GOOD_FOR, False
+        window.since, window.seen, window.until, window.is_asking = now, 0, asked + window.good_for, False
 
     def refused(self, limits: Limits, now: float) -> None:
         """They were not: there is little room, or nobody to ask."""

@@ -214,6 +214,24 @@ async def test_all_that_was_found_is_told_also_what_nobody_waited_for(redis: Red
     assert told == [("acme", "c1", 5), ("acme", "c1", 6)]
 
 
+async def test_what_nobody_wants_to_know_any_more_is_asked_for_a_few_times_only(
+    redis: Redis, redis_url: str
+) -> None:
+    told: list[int] = []
+
+    def tell(tenant_id: str, customer: str, found: Found) -> None:
+        told.append(found.counted[FIELD])
+
+    async with nearby_to(redis_url, tell=tell) as nearby:
+        await nearby.ask("acme", (), QUESTION)
+        assert await used(nearby) == 5
+        for number in range(6, 13):
+            redis.hincrby("usage:{acme}:c1", FIELD, 1)
+            await asyncio.sleep(0.1)
+            assert told[-1] == min(number, 9)
+    assert told == [5, 6, 7, 8, 9]
+
+
 async def test_whoever_has_changed_something_reads_it_whatever_goes_on_beside(
     nearby: Nearby, redis_url: str
 ) -> None:

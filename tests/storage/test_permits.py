@@ -37,9 +37,8 @@ def test_a_request_now_and_then_is_counted_by_itself() -> None:
 def test_of_many_some_are_counted_ahead_and_told_what_is_left_as_if_each_had_asked() -> None:
     permits = Permits()
     many = busy(permits, 1.0)
-    assert (
-        many == 32
-    )  # eight requests in a twentieth of a second, for a fifth; and then no more until they are there
+    # Eight requests in a twentieth of a second, for a whole one; and then no more until they are there.
+    assert many == 160
     permits.granted(WIDE, counted(39_000), many, 1.0, 1.0)
     taken = [permits.take(WIDE, 1.1)[0] for _ in range(many)]
     assert [each[0].remaining for each in taken if each] == list(range(39_000 + many - 1, 38_999, -1))
@@ -49,11 +48,13 @@ def test_of_many_some_are_counted_ahead_and_told_what_is_left_as_if_each_had_ask
 def test_more_is_asked_for_before_they_are_used_up() -> None:
     permits = Permits()
     permits.granted(WIDE, counted(39_000), busy(permits, 1.0), 1.0, 1.0)
-    told = [permits.take(WIDE, 1.02)[1] for _ in range(20)]
-    assert told == [0] * 16 + [17 * 4 - 15] + [0] * 3
+    told = [permits.take(WIDE, 1.02)[1] for _ in range(90)]
+    assert told == [0] * 80 + [39_000 // 64 - 79] + [0] * 9, "at most a part of what is left"
 
 
-@pytest.mark.parametrize(("left", "many"), [(6_400, 32), (1_600, 25), (1_024, 16), (1_023, 0), (0, 0)])
+@pytest.mark.parametrize(
+    ("left", "many"), [(20_000, 160), (6_400, 100), (1_600, 25), (1_024, 16), (1_023, 0), (0, 0)]
+)
 def test_the_less_is_left_the_fewer_and_near_the_limit_none(left: int, many: int) -> None:
     assert busy(Permits(), 1.0, left=[left]) == many
 
@@ -63,14 +64,21 @@ def test_the_tightest_of_several_windows_decides() -> None:
     assert busy(Permits(), 1.0, limits=both, left=[40_000, 1_600]) == 25
 
 
-def test_they_are_good_for_a_second() -> None:
+def test_they_are_good_for_two_seconds() -> None:
     permits = Permits()
     permits.granted(WIDE, counted(39_000), busy(permits, 1.0), 1.1, 1.0)
-    assert permits.take(WIDE, 1.99)[0] is not None
-    assert permits.take(WIDE, 2.0)[0] is None
-    permits.granted(WIDE, counted(39_000), 5, 2.5, 2.5)
-    taken = [permits.take(WIDE, 2.6)[0] for _ in range(6)]
+    assert permits.take(WIDE, 2.99)[0] is not None
+    assert permits.take(WIDE, 3.0)[0] is None
+    permits.granted(WIDE, counted(39_000), 5, 3.5, 3.5)
+    taken = [permits.take(WIDE, 3.6)[0] for _ in range(6)]
     assert [each is None for each in taken] == [False] * 5 + [True], "the old ones are gone"
+
+
+def test_of_a_short_window_they_are_good_for_a_thirtieth() -> None:
+    permits, short = Permits(), [(NAME, Limit(50_000, window=3))]
+    permits.granted(short, counted(39_000), busy(permits, 1.0, limits=short), 1.0, 1.0)
+    assert permits.take(short, 1.09)[0] is not None
+    assert permits.take(short, 1.11)[0] is None
 
 
 def test_another_limit_is_counted_anew() -> None:
