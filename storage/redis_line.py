@@ -30,6 +30,7 @@ _PAUSE = 0.05
 _LOOKED_AT = 0.5
 _LARGE = 16 * 1024
 _TOLD = object()
+_SAYS_UNASKED = 3  # the version of the protocol from which on a server may
 
 
 class Follower(Protocol):
@@ -163,6 +164,9 @@ class Line:
         except TimeoutError:
             await connection.disconnect(nowait=True)
             raise RedisTimeoutError(f"Redis did not answer within {self._seconds:g} seconds.") from None
+        except (RedisConnectionError, OSError):
+            await connection.disconnect(nowait=True)
+            raise
         if self._is_closed:
             await connection.disconnect(nowait=True)
             raise RedisConnectionError("The connection was closed.")
@@ -180,6 +184,9 @@ class Line:
 
         cast(Any, connection)._parser.handle_push_response = told
         if follower is None:
+            return
+        if int(cast(Any, connection).protocol) < _SAYS_UNASKED:
+            log.warning("Redis is spoken to in RESP2, which tells nothing unasked: every question is asked.")
             return
         prefixes = [word for kind in follower.kinds for word in (b"PREFIX", kind)]
         await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", *prefixes)

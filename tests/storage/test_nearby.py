@@ -192,6 +192,16 @@ async def test_where_redis_may_not_tell_everything_is_asked(redis: Redis, redis_
         redis.execute_command("ACL", "DELUSER", "plain")
 
 
+async def test_in_the_older_protocol_which_tells_nothing_everything_is_asked(
+    redis: Redis, redis_url: str
+) -> None:
+    async with nearby_to(f"{redis_url}?protocol=2") as nearby:
+        for amount in (5, 6):
+            assert (await nearby.ask("acme", (), QUESTION)).found[0].counted == {FIELD: amount}
+            assert nearby.known("acme", QUESTION) is None
+            redis.hincrby("usage:{acme}:c1", FIELD, 1)
+
+
 async def test_over_connections_of_its_own_everything_is_asked(redis: Redis, redis_url: str) -> None:
     async with AsyncRedis.from_url(redis_url) as client:
         line = Pooled(client)
