@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -42,18 +42,25 @@ BATCH = 1_000
 
 
 def measure(repeats: int, log: Any, *, seconds: float = 8.0, workers: int = 1) -> dict[str, Any]:
-    """All edge figures, each `repeats` times: lists of numbers by name (milliseconds, or requests and events a second)."""
+    """All edge figures, each `repeats` times: lists of numbers by name (milliseconds, or requests and events a second). Batches come
+    last: they write so much that the disk is slower for a while."""
     found: dict[str, list[float]] = {}
     with _edge(workers) as (port, valkey_url), _framework() as alone:
         asyncio_run(full_load(port, _access(), connections=16, seconds=1.0))  # warm
-        for number in range(1, repeats + 1):
-            for name, figure in {**_once(port, alone, seconds), **_redis_alone(valkey_url)}.items():
-                found.setdefault(name, []).append(figure)
-            _empty_log(valkey_url)
-            log(
-                f"edge, run {number} of {repeats}: "
-                + ", ".join(f"{n} {f[-1]:,.2f}" for n, f in found.items())
-            )
+        parts: dict[str, Callable[[], dict[str, float]]] = {
+            "latencies": lambda: _latencies(port, seconds),
+            "full load": lambda: _full_load(port, alone, seconds / 2),
+            "Redis alone": lambda: _redis_alone(valkey_url),
+            "batches": lambda: _batched(port, seconds),
+        }
+        for part, measured in parts.items():
+            for number in range(1, repeats + 1):
+                figures = measured()
+                for name, figure in figures.items():
+                    found.setdefault(name, []).append(figure)
+                _empty_log(valkey_url)
+                told = ", ".join(f"{name} {figure:,.2f}" for name, figure in figures.items())
+                log(f"edge, {part}, run {number} of {repeats}: {told}")
     return found
 
 
@@ -66,8 +73,7 @@ def asyncio_run(work: Any) -> Measured:
     return measured
 
 
-def _once(port: int, alone: int, seconds: float) -> dict[str, float]:
-    """alone: the port of FastAPI's empty endpoint."""
+def _latencies(port: int, seconds: float) -> dict[str, float]:
     plan = _timetable(seconds)
     nothing = [(at, kind, request("GET", "/healthz", SECRET)) for at, kind, _ in plan]
     seldom = [each for each in nothing if each[1] == "meter"]
@@ -78,7 +84,7 @@ def _once(port: int, alone: int, seconds: float) -> dict[str, float]:
         )
     assert set(mixed.statuses) == {200, 202}, mixed.statuses
     assert set(bare.statuses) | set(alone_at_times.statuses) == {200}, bare.statuses
-    figures = {
+    return {
         "empty p50 ms": bare.percentile("empty", 0.50),
         "empty p99 ms": bare.percentile("empty", 0.99),
         "canAccess p50 ms": mixed.percentile("access", 0.50),
@@ -87,20 +93,27 @@ def _once(port: int, alone: int, seconds: float) -> dict[str, float]:
         "meter p95 ms": mixed.percentile("meter", 0.95),
         "empty at meter's rate p95 ms": alone_at_times.percentile("meter", 0.95),
     }
-    empty = _throughput(port, "GET", "/healthz", [b""], seconds / 2)
-    framework = _throughput(alone, "GET", "/empty", [b""], seconds / 2)
-    access = _throughput(port, "POST", "/v1/canAccess", [_question(n) for n in range(CUSTOMERS)], seconds / 2)
-    batches = asyncio_run(full_load(port, _batches(), connections=4, seconds=seconds))
-    assert set(batches.statuses) == {202}, batches.statuses
+
+
+def _full_load(port: int, alone: int, seconds: float) -> dict[str, float]:
+    """alone: the port of FastAPI's empty endpoint."""
+    questions = [_question(n) for n in range(CUSTOMERS)]
+    empty = _throughput(port, "GET", "/healthz", [b""], seconds)
+    framework = _throughput(alone, "GET", "/empty", [b""], seconds)
+    access = _throughput(port, "POST", "/v1/canAccess", questions, seconds)
     return {
-        **figures,
         "empty requests/s": empty,
         "FastAPI's empty requests/s": framework,
         "canAccess requests/s": access,
         "canAccess share of empty": access / empty,
         "canAccess share of FastAPI's empty": access / framework,
-        "batch events/s": batches.statuses[202] * BATCH / batches.seconds,
     }
+
+
+def _batched(port: int, seconds: float) -> dict[str, float]:
+    batches = asyncio_run(full_load(port, _batches(), connections=4, seconds=seconds))
+    assert set(batches.statuses) == {202}, batches.statuses
+    return {"batch events/s": batches.statuses[202] * BATCH / batches.seconds}
 
 
 def _throughput(port: int, method: str, path: str, bodies: Sequence[bytes], seconds: float) -> float:
