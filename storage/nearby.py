@@ -168,10 +168,12 @@ class Nearby:
     def lost(self) -> None:
         """The connection is gone: from now on changes are missed."""
         self._is_told = False
+        self._changed = []
         self._forget_all()
 
     async def close(self) -> None:
-        """Nothing is asked any more."""
+        """Nothing is asked any more, also not what was about to be."""
+        self.lost()
         for task in [*self._tasks]:
             task.cancel()
 

@@ -127,6 +127,8 @@ class Line:
 
     async def _sent(self, packed: bytes) -> Any:
         while (connection := self._connection) is None or not connection.is_connected:
+            if self._is_closed:
+                raise RedisConnectionError("The connection was closed.")
             await self._connected()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()

@@ -242,6 +242,19 @@ async def test_what_nobody_wants_to_know_any_more_is_asked_for_a_few_times_only(
     assert told == [5, 6, 7, 8, 9]
 
 
+async def test_what_changes_just_before_the_end_is_not_asked_about_any_more(
+    redis: Redis, redis_url: str
+) -> None:
+    told: list[int] = []
+    async with nearby_to(redis_url, tell=lambda *found: told.append(found[2].counted[FIELD])) as nearby:
+        await nearby.ask("acme", (), QUESTION)
+        assert await used(nearby) == 5
+        nearby.changed([b"usage:{acme}:c1"])
+    await asyncio.sleep(0.05)
+    assert told == [5]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_whoever_has_changed_something_reads_it_whatever_goes_on_beside(
     nearby: Nearby, redis_url: str
 ) -> None:

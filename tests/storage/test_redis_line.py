@@ -100,3 +100,12 @@ async def test_closing_fails_those_who_still_wait(line: Line) -> None:
     await line.close()
     with pytest.raises(RedisConnectionError):
         await asyncio.wait_for(waiting, 0.5)
+
+
+async def test_a_closed_line_stays_closed(line: Line) -> None:
+    await line.call(b"PING")
+    await line.close()
+    with pytest.raises(RedisConnectionError):
+        await line.call(b"PING")
+    await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
