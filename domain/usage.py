@@ -157,20 +157,19 @@ def _usual_event(sent: dict[str, Any], door: Door, received_at: int) -> UsageEve
     if definition is None:
         return None
     try:
-        quantity, moment = to_quantity(amount), at * 1000 if type(at) is int else to_micros_since_epoch(at)
+        quantity, moment = to_quantity(amount), to_micros_since_epoch(at)
     except (NotAQuantity, NotAnInstant):
         return None
     if quantity < 0 or not -AGE_LIMIT <= moment - received_at <= FUTURE_LIMIT:
         return None
-    said = f"{customer}\0{definition.key}\0{plain(quantity)}\0{moment}\0{_usual_extras(sent, door.written)}"
     return UsageEvent(
         customer,
         definition.key,
         quantity,
         moment,
         key,
-        _digest(f"{door.tenant_id}\0{key}"),
-        _first_64_bits(_digest(said)),
+        key_digest(door.tenant_id, key),
+        said_hash(customer, definition.key, plain(quantity), str(moment), _usual_extras(sent, door.written)),
         definition=definition,
     )
 

@@ -65,16 +65,11 @@ class EventKey:
         return mac_of
 
     def signed(self, origin: Origin, lines: Iterable[bytes]) -> bytes:
-        """The lines of an entry, each (a JSON object) with its MAC as the last member. It is `begun` once more, without a call for each."""
-        begun, outer_of, head = self._inner.copy(), self._outer.copy, _MARK + self._head
-        begun.update(origin.prefix())
-        inner_of = begun.copy
+        """The lines of an entry, each (a JSON object) with its MAC as the last member."""
+        mac_of = self.begun(origin)
         parts: list[bytes] = []
         for line in lines:
-            inner, outer = inner_of(), outer_of()
-            inner.update(line)
-            outer.update(inner.digest())
-            parts += line[:-1], head, b2a_base64(outer.digest(), newline=False), b'"}\n'
+            parts += line[:-1], _MARK, mac_of(line), b'"}\n'
         return b"".join(parts)[:-1]
 
     def mac(self, origin: Origin, line: bytes) -> str:

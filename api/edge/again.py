@@ -8,7 +8,6 @@ rights and the counters behind the answer stand, whether the windows have room. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastapi import Request, Response
@@ -20,8 +19,8 @@ from api.edge.known import TenantView
 from api.edge.limiting import tell
 from api.edge.service import EdgeService
 from domain.access import KeyRecord
-from domain.limits import Limit
 from storage.access_state import Found
+from storage.permits import Limits
 
 _MOST = 20_000
 _MOST_BYTES = 1_024
@@ -35,7 +34,7 @@ class Before(NamedTuple):
     customer: str
     entitled: Entitled
     found: Found
-    limits: Sequence[tuple[str, Limit]]
+    limits: Limits
     answer: bytes
 
 

@@ -83,6 +83,7 @@ class Caller(msgspec.Struct, frozen=True):
         known = None if counted is None else service.nearby.known(tenant_id, asked)
         if counted is not None and known is not None:
             tell(self.request, limits, counted)
+            service.meters.from_memory += 1
         else:
             known = await self._found(limits, counted, asked)
         return [

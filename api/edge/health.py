@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from redis.exceptions import RedisError
 
 from api.edge.access import to_json
+from api.edge.bodies import Json
 from api.edge.known import HotStateMissing
 from api.edge.service import EdgeService
 from api.edge.spooling import Spooling
@@ -94,7 +95,7 @@ def add_health_routes(app: FastAPI, service: EdgeService) -> None:
     @app.get("/healthz", tags=["health"], response_model=None)
     async def health(request: Request) -> Response:
         """The process answers."""
-        return Response(b'{"status":"UP"}', media_type="application/json")
+        return Json(b'{"status":"UP"}')
 
     @app.get("/readyz", tags=["health"], response_model=None)
     async def ready(request: Request) -> Response:

@@ -13,26 +13,18 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 
-from domain.access import UnitRecord
 from domain.counters import Bump
-from domain.usage import Door, UsageEvent, key_digest, read_event
+from domain.usage import UsageEvent, key_digest
 from stack.embedded import Valkey, free_port
 from storage import event_log, hot_state
 from tests import harness
-
-TENANT, NOW = "t1", 1_772_366_400_000_000
-DOOR = Door(TENANT, {"tokens": UnitRecord("tokens", "Tokens", "SUM")})
+from tests.storage.log_world import NOW, TENANT, event
 
 
 @pytest.fixture
 def redis(redis_url: str) -> Iterator[Redis]:
     with Redis.from_url(redis_url) as client:
         yield client
-
-
-def event(key: str, quantity: int = 1, unit: str = "tokens") -> UsageEvent:
-    sent = {"customerId": "acme", "metricName": unit, "quantity": quantity, "idempotencyKey": key}
-    return read_event(sent, DOOR, received_at=NOW)
 
 
 def request(*events: UsageEvent, customers: Sequence[str] = ("acme",)) -> event_log.Request:

@@ -9,25 +9,16 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from domain.access import UnitRecord
 from domain.counters import Bump
-from domain.usage import Door, UsageEvent, read_event
+from domain.usage import UsageEvent
 from storage import event_log, hot_state
-
-TENANT = "t1"
-NOW = 1_772_366_400_000_000
-DOOR = Door(TENANT, {"tokens": UnitRecord("tokens", "Tokens", "SUM")})
+from tests.storage.log_world import NOW, TENANT, event
 
 
 @pytest.fixture
 def redis(redis_url: str) -> Iterator[Redis]:
     with Redis.from_url(redis_url) as client:
         yield client
-
-
-def event(key: str, quantity: object = 1, unit: str = "tokens") -> UsageEvent:
-    sent = {"customerId": "acme", "metricName": unit, "quantity": quantity, "idempotencyKey": key}
-    return read_event(sent, DOOR, received_at=NOW)
 
 
 def request(*events: UsageEvent, bumps: Sequence[Sequence[Bump]] | None = None) -> event_log.Request:
