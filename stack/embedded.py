@@ -137,7 +137,7 @@ class Valkey:
             "appendfsync": "always",
             "no-appendfsync-on-rewrite": "no",
             "auto-aof-rewrite-percentage": 100,
-            "auto-aof-rewrite-min-size": "256mb",
+            "auto-aof-rewrite-min-size": "1gb",
             "aof-load-truncated": "yes",
             "maxmemory": self.memory,
             "maxmemory-policy": "noeviction",

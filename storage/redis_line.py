@@ -2,7 +2,7 @@
 in order. Keep out: what is sent.
 
 A pool gives every command a connection of its own and takes it back afterwards; that costs the edge more than the command. Here a
-command is written when it is made, and one task hands out the answers as they come, in the order of the commands. The event loop
+command is written when it is made, and the answers are handed out as they come, in the order of the commands. The event loop
 writes what came up in one round of it with one system call, and Redis syncs its file once for all it has read.
 """
 
@@ -12,15 +12,14 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol, cast
 
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from storage.connections import is_cluster
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 _PAUSE = 0.05
 _LOOKED_AT = 0.5
 _LARGE = 16 * 1024
-_TOLD = object()
+_NOT_YET = object()
 _SAYS_UNASKED = 3  # the version of the protocol from which on a server may
 
 
@@ -56,11 +55,11 @@ class Pooled:
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
 
-    async def evalsha(self, sha: str, keys: int, *arguments: Any) -> Any:
-        return await self._redis.evalsha(sha, keys, *arguments)
+    def evalsha(self, sha: str, keys: int, *arguments: Any) -> Awaitable[Any]:
+        return cast(Awaitable[Any], self._redis.evalsha(sha, keys, *arguments))
 
-    async def eval(self, script: str, keys: int, *arguments: Any) -> Any:
-        return await self._redis.eval(script, keys, *arguments)
+    def eval(self, script: str, keys: int, *arguments: Any) -> Awaitable[Any]:
+        return cast(Awaitable[Any], self._redis.eval(script, keys, *arguments))
 
     async def call(self, *command: Any) -> Any:
         return await self._redis.execute_command(*command)
@@ -88,21 +87,17 @@ class Line:
     def __init__(self, url: str, *, seconds: float = 5.0) -> None:
         self._pool = ConnectionPool.from_url(url, socket_connect_timeout=1, socket_timeout=None)
         self._seconds = seconds
-        self._connection: AbstractConnection | None = None
+        self._talk: _Talk | None = None
         self._opening: asyncio.Task[None] | None = None
         self._is_closed = False
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
-        self._unsent: list[bytes] = []
-        self._sending: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
 
-    async def evalsha(self, sha: str, keys: int, *arguments: Any) -> Any:
+    def evalsha(self, sha: str, keys: int, *arguments: Any) -> Awaitable[Any]:
         """EVALSHA. Raises NoScriptError and Redis' other errors."""
-        return await self.call(b"EVALSHA", sha, keys, *arguments)
+        return self.call(b"EVALSHA", sha, keys, *arguments)
 
-    async def eval(self, script: str, keys: int, *arguments: Any) -> Any:
+    def eval(self, script: str, keys: int, *arguments: Any) -> Awaitable[Any]:
         """EVAL."""
-        return await self.call(b"EVAL", script, keys, *arguments)
+        return self.call(b"EVAL", script, keys, *arguments)
 
     async def call(self, *command: Any) -> Any:
         """The answer to a command; sent once more where the connection was lost, so it must be one that doubles nothing.
@@ -110,152 +105,181 @@ class Line:
         Raises ResponseError for an answer that is one, TimeoutError and ConnectionError (Redis' own)."""
         packed = _packed(command)
         try:
-            return await self._sent(packed)
+            return await (self._talk or await self._connected()).ask(packed)
         except RedisTimeoutError:
             raise
         except (RedisConnectionError, OSError):
             if self._is_closed:
                 raise
             await asyncio.sleep(_PAUSE)
-            return await self._sent(packed)
+            return await (self._talk or await self._connected()).ask(packed)
 
     async def close(self) -> None:
         """For good. Answers on their way are not waited for."""
         self._is_closed = True
-        await self._drop(RedisConnectionError("The connection was closed."))
+        if self._talk is not None:
+            self._talk.end(RedisConnectionError("The connection was closed."))
         await self._pool.disconnect()
 
-    async def _sent(self, packed: bytes) -> Any:
-        while (connection := self._connection) is None or not connection.is_connected:
+    async def _connected(self) -> _Talk:
+        """The connection, once it is there. Who asks while it is being made waits for the same one, and fails with it."""
+        while (talk := self._talk) is None:
             if self._is_closed:
                 raise RedisConnectionError("The connection was closed.")
-            await self._connected()
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append((answer, loop.time()))
-        self._unsent.append(packed)
-        if len(self._unsent) == 1:
-            self._sending = asyncio.create_task(self._send(connection))
-        return await answer
-
-    async def _send(self, connection: AbstractConnection) -> None:
-        """What came up since this was planned, at once."""
-        if connection is not self._connection:
-            return  # it was dropped meanwhile, and whoever waited was told
-        packed, self._unsent = self._unsent, []
-        try:
-            await connection.send_packed_command(packed, check_health=False)
-        except (RedisConnectionError, RedisTimeoutError, OSError) as lost:
-            if connection is self._connection:
-                await self._drop(RedisConnectionError(f"The connection to Redis was lost: {lost}"))
-
-    async def _connected(self) -> None:
-        """There is a connection. Who asks while it is being made waits for the same one, and fails with it."""
-        if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self._open())
-            self._opening.add_done_callback(_noticed)
-        await asyncio.shield(self._opening)
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._open())
+                self._opening.add_done_callback(_noticed)
+            await asyncio.shield(self._opening)
+        return talk
 
     async def _open(self) -> None:
-        await self._drop(RedisConnectionError("The connection to Redis was lost."))
         connection: AbstractConnection = cast(Any, self._pool).make_connection()
+        talk: _Talk | None = None
         try:
             async with asyncio.timeout(self._seconds):  # also where somebody takes the call and says nothing
                 await cast(Any, connection).connect()
-                await self._follow(connection)
+                talk = _Talk(self, connection, self._seconds)
+                await self._follow(talk)
         except TimeoutError:
-            await connection.disconnect(nowait=True)
-            raise RedisTimeoutError(f"Redis did not answer within {self._seconds:g} seconds.") from None
-        except (RedisConnectionError, OSError):
-            await connection.disconnect(nowait=True)
+            late = RedisTimeoutError(f"Redis did not answer within {self._seconds:g} seconds.")
+            await _given_up(connection, talk, late)
+            raise late from None
+        except (RedisConnectionError, OSError) as error:
+            await _given_up(connection, talk, error)
             raise
         if self._is_closed:
-            await connection.disconnect(nowait=True)
-            raise RedisConnectionError("The connection was closed.")
-        self._connection = connection
-        self._tasks = [asyncio.create_task(self._hand_out(connection)), asyncio.create_task(self._watch())]
+            talk.end(RedisConnectionError("The connection was closed."))
+        if not talk.is_over:
+            self._talk = talk
 
-    async def _follow(self, connection: AbstractConnection) -> None:
+    async def _follow(self, talk: _Talk) -> None:
         """Have changes told on this connection. A Redis that cannot, or will not for this user, leaves the follower without."""
         follower = self.follower
-
-        async def told(message: Sequence[Any], **_: Any) -> object:
-            if follower is not None and message[0] == b"invalidate":
-                follower.changed(message[1])
-            return _TOLD
-
-        cast(Any, connection)._parser.handle_push_response = told
         if follower is None:
             return
-        if int(cast(Any, connection).protocol) < _SAYS_UNASKED:
+        if talk.version < _SAYS_UNASKED:
             log.warning("Redis is spoken to in RESP2, which tells nothing unasked: every question is asked.")
             return
         prefixes = [word for kind in follower.kinds for word in (b"PREFIX", kind)]
-        await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", *prefixes)
         try:
-            await connection.read_response()
+            await talk.ask(_packed(("CLIENT", "TRACKING", "ON", "BCAST", *prefixes)))
         except ResponseError as error:
             log.warning("Redis does not tell what changes (%s): every question is asked.", error)
         else:
             follower.begun()
 
-    async def _hand_out(self, connection: AbstractConnection) -> None:
-        """Each answer to whoever waits for it; who gave up meanwhile is passed by."""
-        answer: Any
-        while True:
-            error: ResponseError | None = None
-            answer = None
-            try:
-                answer = await connection.read_response(
-                    timeout=math.inf, disconnect_on_error=False, push_request=True
-                )
-            except ResponseError as found:
-                error = found
-            except (RedisConnectionError, OSError) as lost:
-                await self._drop(RedisConnectionError(f"The connection to Redis was lost: {lost}"))
-                return
-            if answer is _TOLD:
-                continue
-            future, self.proven = self._waiting.popleft()
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(answer)
-            else:
-                future.set_exception(error)
-
-    async def _watch(self) -> None:
-        """Gives a connection up that does not answer: what is behind the stuck command would be stuck as well."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(_LOOKED_AT)
-            if self._waiting and loop.time() - self._waiting[0][1] >= self._seconds:
-                await self._drop(RedisTimeoutError(f"Redis did not answer within {self._seconds:g} seconds."))
-                return
-
-    async def _drop(self, error: Exception) -> None:
-        """Forget the connection; everybody who waits gets `error`."""
-        connection, self._connection = self._connection, None
+    def ended(self, talk: _Talk) -> None:
+        """The connection is gone."""
+        if talk is self._talk:
+            self._talk = None
         if self.follower is not None:
             self.follower.lost()
+
+
+class _Talk(asyncio.Protocol):
+    """A connection that Redis has let in: commands go out as they are made, answers come in their order.
+
+    The client library makes the connection (addresses, TLS, who we are). Its own way of reading and writing wakes tasks and sets
+    timeouts for each answer, which costs more than the answer; here each is handed to who waits for it as the bytes come in.
+    """
+
+    def __init__(self, line: Line, connection: AbstractConnection, seconds: float) -> None:
+        library = cast(Any, connection)
+        self.version = int(library.protocol)
+        self.is_over = False
+        self._line = line
+        self._connection = connection
+        self._seconds = seconds
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._unsent: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=library._parser.parse_error, notEnoughData=_NOT_YET
+        )
+        self._transport: asyncio.Transport = library._writer.transport
+        self._transport.set_protocol(self)
+        self._timer = self._loop.call_later(_LOOKED_AT, self._look)
+
+    def ask(self, packed: bytes) -> asyncio.Future[Any]:
+        """The answer to a command, once it is there."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.append((answer, self._loop.time()))
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(packed)
+        return answer
+
+    def data_received(self, data: bytes) -> None:
+        """Each answer to whoever waits for it; who gave up meanwhile is passed by."""
+        try:
+            self._reader.feed(data)
+            while not self.is_over and (answer := self._reader.gets()) is not _NOT_YET:
+                self._hand_out(answer)
+        except InvalidResponse as error:
+            self.end(RedisConnectionError(f"Redis said what cannot be read: {error}"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        why = error or "it was closed at the other end"
+        self.end(RedisConnectionError(f"The connection to Redis was lost: {why}"))
+
+    def end(self, error: Exception) -> None:
+        """Hang up. Everybody who waits gets `error`."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self._timer.cancel()
+        self._line.ended(self)
+        self._transport.abort()
+        cast(Any, self._connection)._close()
         waiting, self._waiting = self._waiting, deque()
-        self._unsent = []
-        me = asyncio.current_task()
-        for task in self._tasks:
-            if task is not me:
-                task.cancel()
-        self._tasks = []
         for future, _ in waiting:
             if not future.done():
                 future.set_exception(error)
-        if connection is not None:
-            with suppress(RedisConnectionError, RedisTimeoutError, OSError):
-                await connection.disconnect(nowait=True)
+
+    def _send(self) -> None:
+        """What came up in this round, at once."""
+        unsent, self._unsent = self._unsent, []
+        if not self.is_over:
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
+    def _hand_out(self, answer: Any) -> None:
+        if isinstance(answer, hiredis.PushNotification):
+            follower = self._line.follower
+            if follower is not None and answer[0] == b"invalidate":
+                follower.changed(answer[1])
+            return
+        if isinstance(answer, RedisConnectionError):  # it loads its file, or wants to be rid of us
+            self.end(answer)
+            return
+        future, self._line.proven = self._waiting.popleft()
+        if future.done():
+            return
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+    def _look(self) -> None:
+        """Gives a connection up that does not answer: what is behind the stuck command would be stuck as well."""
+        if self._waiting and self._loop.time() - self._waiting[0][1] >= self._seconds:
+            self.end(RedisTimeoutError(f"Redis did not answer within {self._seconds:g} seconds."))
+        else:
+            self._timer = self._loop.call_later(_LOOKED_AT, self._look)
+
+
+async def _given_up(connection: AbstractConnection, talk: _Talk | None, error: Exception) -> None:
+    if talk is None:
+        await connection.disconnect(nowait=True)
+    else:
+        talk.end(error)
 
 
 def _packed(command: Sequence[Any]) -> bytes:
     """A command as it is sent. hiredis, which is made for small ones, copies a large one again and again."""
-    if not any(isinstance(part, bytes) and len(part) > _LARGE for part in command):
+    for part in command:
+        if type(part) is bytes and len(part) > _LARGE:
+            break
+    else:
         packed: bytes = hiredis.pack_command(command)
         return packed
     pieces = [b"*%d\r\n" % len(command)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple, NoReturn
@@ -30,6 +31,9 @@ async def authenticate(service: EdgeService, request: Request, *doors: str, stal
     expired or revoked keys and tokens, 403 for another tenant's header, a key without the scope, or one used from an address it
     is not good for.
     """
+    usual = bearer_at_once(service, request)
+    if usual is not None:
+        return _with_scope(usual.record, doors)
     scheme, _, secret = (header(request, b"authorization") or "").partition(" ")
     if not scheme:
         scheme, secret = "bearer", header(request, b"x-aforo-key") or ""
@@ -46,12 +50,17 @@ async def authenticate(service: EdgeService, request: Request, *doors: str, stal
         key = _of_last_token(service, secret) if stale else await service.tokens.key(secret)
     else:
         raise _unauthorized("This is no API key of a tenant; those start with sk_live_ or sk_test_.")
-    if key.scopes and not any(opens(key.scopes, door) for door in doors):
-        detail = f"This API key has the scopes {', '.join(key.scopes)}; this needs {' or '.join(doors)}."
-        raise Problem(403, detail, code="SCOPE_MISSING")
+    _with_scope(key, doors)
     if key.ip_ranges:
         _require_address(key, request.client.host if request.client else "")
     require_tenant(key, header(request, b"x-tenant-id"), "X-Tenant-Id")
+    return key
+
+
+def _with_scope(key: KeyRecord, doors: Sequence[str]) -> KeyRecord:
+    if key.scopes and not any(opens(key.scopes, door) for door in doors):
+        detail = f"This API key has the scopes {', '.join(key.scopes)}; this needs {' or '.join(doors)}."
+        raise Problem(403, detail, code="SCOPE_MISSING")
     return key
 
 

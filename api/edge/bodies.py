@@ -14,6 +14,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from api.edge.heads import header
+from api.edge.protocol import Answering
 from api.exact_json import HALF_A_CHARACTER, decode, split_array
 from api.patience import Patience
 from api.problems import FieldError, Problem
@@ -37,8 +38,8 @@ class Json(Response):
 
     media_type = "application/json"
 
-    def __init__(self, body: bytes) -> None:
-        self.status_code = 200
+    def __init__(self, body: bytes, status: int = 200) -> None:
+        self.status_code = status
         self.background = None
         self.body = body
         self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -50,14 +51,11 @@ async def read_body(request: Request, limit: int, patience: Patience) -> bytes:
     Raises Problem 413 for more than `limit` bytes, before or after inflating; 408 where it takes longer than it may; 415 for
     an encoding other than gzip; 400 for what is no gzip.
     """
-    declared = header(request, b"content-length") or ""
-    if declared.isdigit() and int(declared) > limit and header(request, b"expect") is not None:
-        raise _too_large(limit, is_read=False)  # the client waits for leave to send
-    try:
-        with patience.wait():
-            body = await _received(request, limit)
-    except TimeoutError:
-        raise _too_slow(patience.seconds) from None
+    body = _at_once(request)
+    if body is None:
+        body = await _waited_for(request, limit, patience)
+    elif len(body) > limit:
+        raise _too_large(limit)
     encoding = header(request, b"content-encoding")
     return body if encoding is None else await _decoded(body, encoding.strip().lower(), limit)
 
@@ -84,6 +82,23 @@ async def body_chunks(request: Request, limit: int, *, seconds: float) -> AsyncI
             break
     if size > limit:
         raise _too_large(limit)
+
+
+def _at_once(request: Request) -> bytes | None:
+    """The body where the server has all of it already, as is usual with small ones; None: it has to be waited for."""
+    server = getattr(request.receive, "__self__", None)
+    return server.whole_body() if isinstance(server, Answering) else None
+
+
+async def _waited_for(request: Request, limit: int, patience: Patience) -> bytes:
+    declared = header(request, b"content-length") or ""
+    if declared.isdigit() and int(declared) > limit and header(request, b"expect") is not None:
+        raise _too_large(limit, is_read=False)  # the client waits for leave to send
+    try:
+        with patience.wait():
+            return await _received(request, limit)
+    except TimeoutError:
+        raise _too_slow(patience.seconds) from None
 
 
 async def _received(request: Request, limit: int) -> bytes:

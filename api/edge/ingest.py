@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request, Response
 
 from api.edge import shapes
 from api.edge.auth import metering_key
-from api.edge.bodies import batch_texts, decode_json, read_body, too_many
+from api.edge.bodies import Json, batch_texts, decode_json, read_body, too_many
+from api.edge.heads import header
 from api.edge.intake import Outcome, take_in
 from api.edge.limiting import tell
 from api.edge.service import EdgeService
@@ -99,14 +100,14 @@ async def _ingest(service: EdgeService, request: Request, route: _Route) -> Resp
     tell(request, outcome.limits, outcome.counted, refused=outcome.refused)
     if is_single:
         raise_if_failed(outcome)
-    return Response(msgspec.json.encode(outcome.body(origins)), status_code=202, media_type=_JSON)
+    return Json(msgspec.json.encode(outcome.body(origins)), 202)
 
 
 def _texts(
     request: Request, route: _Route, body: bytes, most: int
 ) -> tuple[Sequence[str], bool, Sequence[int] | None]:
     """The events, whether it is a single one that gets a status of its own, and what they were made from."""
-    content_type = request.headers.get("content-type", _JSON)
+    content_type = header(request, b"content-type") or _JSON
     if content_type.startswith(_CLOUD) and not route.is_compound:
         is_batch = content_type.startswith(shapes.CLOUD_BATCH)
         return _cloud_texts(body, is_batch, most), not is_batch, None

@@ -132,10 +132,9 @@ async def take_in(
     view = await known.tenant(key.tenant_id)
     gates = Door(key.tenant_id, view.units, key.customer_id, salt=service.salt, written=told)
     read = await _read_all(texts, gates, received_at, view, complete)
-    rights = await known.rights(
-        view, read.strangers if key.customer_id is None else {*read.strangers, key.customer_id}
-    )
-    read.count(view.counting, rights)
+    unknown = read.strangers if key.customer_id is None else {*read.strangers, key.customer_id}
+    if unknown:
+        read.count(view.counting, await known.rights(view, unknown))
     limits = service.limits(key, view, door) if door else []
     receipt = await service.append(
         event_log.Request(

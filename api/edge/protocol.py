@@ -58,6 +58,15 @@ class Answering(RequestResponseCycle):
     """One request and its answer. The server looks at each header's letters; those of usual answers are the edge's own, and go out as
     they are."""
 
+    def whole_body(self) -> bytes | None:
+        """The body, if all of it has come, instead of `receive`; None: ask that."""
+        if self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue:
+            return None
+        self.flow.resume_reading()
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return body
+
     async def send(self, message: Any) -> None:
         head = None if self.response_started else self._usual_head(message)
         if head is None:
