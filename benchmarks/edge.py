@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import uvloop
@@ -151,7 +151,12 @@ def _redis_alone(url: str) -> dict[str, float]:
     if shutil.which("redis-benchmark") is None:
         return seldom
     parts = urlsplit(url)
-    at = ["-h", str(parts.hostname), "-p", str(parts.port), "-a", parts.password or ""]
+    at = (
+        ["-s", unquote(parts.path)]
+        if parts.scheme == "unix"
+        else ["-h", str(parts.hostname), "-p", str(parts.port)]
+    )
+    at += ["-a", parts.password or ""]
 
     def rows(*options: str) -> dict[str, dict[str, str]]:
         command = ["redis-benchmark", *at, "--csv", *options]

@@ -16,6 +16,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import quote
 
 from domain.errors import PermanentFailure
 from stack.tether import Account, Command
@@ -109,7 +110,8 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Valkey:
-    """An embedded Valkey on the loopback: every write is on disk before it is answered.
+    """An embedded Valkey: every write is on disk before it is answered. It is reached through a unix socket that only its owner may open,
+    and on the loopback's port, for other tools and where the path is too long for a socket.
 
     memory: bytes it may take; beyond that it refuses what is new and keeps what it has. 0: all there is.
     """
@@ -120,13 +122,21 @@ class Valkey:
     memory: int = 0
 
     @property
+    def socket(self) -> Path | None:
+        is_short = len(os.fsencode(self.data)) <= SOCKET_PATH_LIMIT
+        return self.data / "valkey.sock" if is_short else None
+
+    @property
     def url(self) -> str:
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        if self.socket is None:
+            return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return f"unix://:{self.password}@{quote(str(self.socket))}"
 
     def prepare(self) -> None:
         """Write the data folder and the configuration (readable by the owner only: it holds the password)."""
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        settings = {
+        by_socket = {"unixsocket": f'"{self.socket}"', "unixsocketperm": 700} if self.socket else {}
+        settings = by_socket | {
             "bind": "127.0.0.1",
             "port": self.port,
             "requirepass": self.password,

@@ -43,7 +43,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         nodes.append(
             Node(f"node-{number}", Command(command.argv, cwd=server.data), folder / f"node-{number}.log")
         )
-    made = Cluster(servers[0].url.replace("redis://", "redis+cluster://"), nodes, servers)
+    made = Cluster(f"redis+cluster://:secret@127.0.0.1:{servers[0].port}/0", nodes, servers)
     with ExitStack() as stack:
         for number, node in enumerate(nodes):
             stack.callback(node.kill)

@@ -61,6 +61,21 @@ def test_valkey_lets_nobody_in_without_the_password(home: Path) -> None:
     raise AssertionError("a stranger got in")
 
 
+def test_valkeys_socket_is_its_owners_alone(home: Path) -> None:
+    server = Valkey(home / "valkey", port=free_port(), password="secret")
+    with running(server, home / "log"), redis.Redis.from_url(server.url) as client:
+        assert server.socket is not None
+        assert stat.S_IMODE(server.socket.stat().st_mode) == 0o700
+        assert str(server.socket) in client.client_info()["addr"]
+
+
+def test_a_folder_too_deep_for_a_socket_is_reached_by_the_port(home: Path) -> None:
+    server = Valkey(home / ("deep" * 25) / "valkey", port=free_port(), password="secret")
+    with running(server, home / "log"), redis.Redis.from_url(server.url) as client:
+        assert server.socket is None
+        assert client.client_info()["addr"].startswith("127.0.0.1:")
+
+
 def test_the_configuration_with_the_password_is_private(home: Path) -> None:
     Valkey(home / "valkey", port=1, password="secret").prepare()
     assert stat.S_IMODE((home / "valkey" / "valkey.conf").stat().st_mode) == 0o600

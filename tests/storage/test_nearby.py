@@ -181,9 +181,9 @@ async def test_what_a_silent_redis_said_holds_for_a_moment_only() -> None:
 async def test_where_redis_may_not_tell_everything_is_asked(redis: Redis, redis_url: str) -> None:
     redis.execute_command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "+@all", "-client|tracking")
     try:
-        scheme, _, place = redis_url.rpartition("@")
-        assert scheme
-        async with nearby_to(f"redis://plain:secret@{place}") as nearby:
+        door, _, place = redis_url.rpartition("@")
+        scheme = door.partition("://")[0]
+        async with nearby_to(f"{scheme}://plain:secret@{place}") as nearby:
             for _ in range(2):
                 assert (await nearby.ask("acme", (), QUESTION)).found[0].counted == {FIELD: 5}
                 assert nearby.known("acme", QUESTION) is None

@@ -13,13 +13,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from stack.embedded import Valkey
 from storage.redis_line import Line
 from tests import harness
 
 
-@pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    line = Line(redis_url)
+@pytest.fixture(params=["unix", "tcp"])
+async def line(redis_url: str, redis_server: Valkey, request: pytest.FixtureRequest) -> AsyncIterator[Line]:
+    assert redis_url.startswith("unix://")
+    tcp = f"redis://:{redis_server.password}@127.0.0.1:{redis_server.port}/0"
+    line = Line(redis_url if request.param == "unix" else tcp)
     yield line
     await line.close()
 
