@@ -1,4 +1,5 @@
-"""access_snapshot: all rights published to the edge's hot state, and its counters put right by the lake and the log."""
+"""access_snapshot: all rights published to the edge's hot state, its counters put right by the lake and the log, those of periods long
+over forgotten."""
 
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ from sqlalchemy import Engine
 
 from assets._events import INGESTING
 from storage.database import advisory_lock
+from storage.ended_counters import forget_ended
 from storage.lake import Lake
 from storage.recount import recount
 from storage.regions import other_regions
@@ -32,11 +34,13 @@ def access_snapshot(
     published = list(publish_all(database, redis, as_of=now))
     with advisory_lock(database, INGESTING):
         adrift = recount([redis, *elsewhere], lake, published)
+    forgotten = sum(forget_ended(each, rights, now) for each in [redis, *elsewhere] for rights in published)
     return dg.MaterializeResult(
         metadata={
             "tenants": len(published),
             "customers": sum(len(rights.customers) for rights in published),
             "counters_adrift": adrift.height,
+            "counters_forgotten": forgotten,
             "largest_drift": str(adrift["drift"].abs().max() or 0),
         }
     )
