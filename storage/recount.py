@@ -3,7 +3,8 @@ coming. Keep out: what drift is (transforms/drift.py).
 
 What a counter ought to say is what the lake holds, what waits in raw_events to be validated, and what waits in the logs. So after a
 Redis that was lost, usage of the running period is back; with several regions, each comes to know the others' usage. A counter is moved
-by the difference and not set, so that what is accepted meanwhile stays counted. Only what adds up (COUNT, SUM) is put right.
+by the difference and not set, so that what is accepted meanwhile stays counted; the largest quantity (MAX) is set unless a larger one
+came meanwhile. Units with filters and distinct values (UNIQUE) are not put right: for those every event would have to be looked into.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ from storage.event_log import LogEntry
 from storage.increments import MARKER
 from storage.lake import Lake
 from storage.snapshot import counters_of, periods_of
-from transforms.drift import COUNTERS, drift
+from transforms.drift import DRIFTS, drift
 from transforms.in_force import in_force
-from transforms.table import QUANTITY
 
 _PAGE = 1000
 _CUSTOMERS = 500
 _USAGE = ["tenant_id", "customer_id", "unit", "occurred_at", "quantity"]
+_LARGEST = """
+for nth, key in ipairs(KEYS) do
+  local field, counted, largest = ARGV[3 * nth - 2], ARGV[3 * nth - 1], ARGV[3 * nth]
+  local held = redis.call('HGET', key, field) or '0'
+  if held == counted or tonumber(held) < tonumber(largest) then redis.call('HSET', key, field, largest) end
+end"""
 _NO_ACT = pl.lit(None, dtype=pl.String).alias("act")
 
 
@@ -48,7 +54,7 @@ def recount(regions: Sequence[Redis], lake: Lake, published: Sequence[TenantRigh
             exactly = _exactly(redis, told, place, part, periods)
             _move(redis, exactly)
             found.append(exactly.with_columns(region=pl.lit(place, dtype=pl.Int32)))
-    nothing = pl.DataFrame(schema={**COUNTERS, "in_lake": QUANTITY, "drift": QUANTITY, "region": pl.Int32})
+    nothing = pl.DataFrame(schema={**DRIFTS, "region": pl.Int32})
     return pl.concat([nothing, *found])
 
 
@@ -143,15 +149,25 @@ def _counters(part: pl.DataFrame, values: Sequence[Any]) -> pl.DataFrame:
 
 
 def _move(redis: Redis, adrift: pl.DataFrame) -> None:
-    """By the difference, all or nothing of a tenant's part."""
+    """Sums by the difference, the largest to what they are; a tenant's part at once, or not."""
     if adrift.is_empty():
         return
     tenant = adrift["tenant_id"][0]
+    largest = adrift.filter(aggregation="MAX")
+    sums = adrift.filter(pl.col("aggregation") != "MAX")
     change = redis.pipeline(transaction=True)
-    for (customer, field), ahead in zip(_fields(adrift), adrift["drift"], strict=True):
+    for (customer, field), ahead in zip(_fields(sums), sums["drift"], strict=True):
         change.hincrby(hot_state.usage_key(tenant, customer), field, -to_micros(ahead))
     change.sadd(hot_state.counted_key(tenant), *adrift["customer_id"].unique())
     change.execute()
+    keys, told = [], []
+    for (customer, field), counted, in_lake in zip(
+        _fields(largest), largest["counted"], largest["in_lake"], strict=True
+    ):
+        keys.append(hot_state.usage_key(tenant, customer))
+        told += [field, to_micros(counted), to_micros(in_lake)]
+    if keys:
+        redis.eval(_LARGEST, len(keys), *keys, *told)
 
 
 def _fields(counters: pl.DataFrame) -> list[tuple[str, str]]:

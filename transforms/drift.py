@@ -17,46 +17,55 @@ COUNTERS: dict[str, pl.DataType | type[pl.DataType]] = {
     "period_start": INSTANT,
     "counted": QUANTITY,
 }
+DRIFTS: dict[str, pl.DataType | type[pl.DataType]] = {
+    **COUNTERS,
+    "aggregation": TEXT,
+    "in_lake": QUANTITY,
+    "drift": QUANTITY,
+}
 _COUNTER = ["tenant_id", "customer_id", "unit", "period_start"]
 
 
 def drift(*, counters: pl.DataFrame, periods: pl.DataFrame, validated_events: pl.LazyFrame) -> pl.DataFrame:
-    """`tenant_id, customer_id, unit, period_start, counted, in_lake, drift` of each counter that adds up (COUNT, SUM).
+    """`tenant_id, customer_id, unit, period_start, counted, aggregation, in_lake, drift` of each counter that follows from quantities
+    (COUNT, SUM, MAX).
 
     counters, periods: columns COUNTERS and PERIODS. The edge counts millionths, event by event, so the lake is read the same
     way; subscriptions that share a unit and the start of a period share a counter. Events still in the log are in the
     counter and not yet in the lake, so a positive drift under load is normal; a negative one means that the edge has lost
     counts.
     """
-    additive = (
-        periods.filter(pl.col("aggregation").is_in(["COUNT", "SUM"]))
+    compared = (
+        periods.filter(pl.col("aggregation").is_in(["COUNT", "SUM", "MAX"]))
         .group_by(*_COUNTER, "aggregation")
         .agg(pl.col("period_end").max())
     )
-    if additive.is_empty():
-        return pl.DataFrame(schema={**COUNTERS, "in_lake": QUANTITY, "drift": QUANTITY})
-    since = additive["period_start"].min()
+    if compared.is_empty():
+        return pl.DataFrame(schema=DRIFTS)
+    since = compared["period_start"].min()
     amount = (
         pl.when(pl.col("aggregation") == "COUNT")
         .then(pl.lit(1, dtype=QUANTITY))
         .otherwise(pl.col("quantity").round(6, mode="half_to_even"))
     )
+    is_largest = pl.col("aggregation").first() == "MAX"
     in_lake = (
         in_force(validated_events)
         .filter(pl.col("occurred_at") >= since)
         .select("tenant_id", "customer_id", "unit", "occurred_at", "quantity")
-        .join(additive.lazy(), on=["tenant_id", "customer_id", "unit"], how="inner")
+        .join(compared.lazy(), on=["tenant_id", "customer_id", "unit"], how="inner")
         .filter(pl.col("occurred_at") >= pl.col("period_start"), pl.col("occurred_at") < pl.col("period_end"))
         .group_by(_COUNTER)
-        .agg(in_lake=amount.sum())
+        .agg(in_lake=pl.when(is_largest).then(amount.max()).otherwise(amount.sum()))
         .collect()
     )
     zero = pl.lit(0, dtype=QUANTITY)
     return (
-        additive.select(_COUNTER)
+        compared.select(*_COUNTER, "aggregation")
         .join(counters, on=_COUNTER, how="left")
         .join(in_lake, on=_COUNTER, how="left")
         .with_columns(counted=pl.coalesce("counted", zero), in_lake=pl.coalesce("in_lake", zero))
         .with_columns(drift=pl.col("counted") - pl.col("in_lake"))
+        .select(*DRIFTS)
         .sort(_COUNTER)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -16,7 +17,7 @@ from domain.usage import Door, read_event
 from storage import event_log, hot_state
 from storage.drain import drain
 from storage.lake import Lake
-from storage.recount import recount
+from storage.recount import _move, recount
 from tests import harness
 from tests.transforms.event_rows import validated
 
@@ -24,9 +25,13 @@ NOW = datetime(2026, 11, 15, tzinfo=UTC)
 START = datetime(2026, 11, 1, tzinfo=UTC)
 MICROS = int(NOW.timestamp()) * 1_000_000
 PERIOD = (int(START.timestamp()) * 1_000_000, MICROS + 10 * 86_400 * 1_000_000)
-UNITS = (UnitRecord("calls", "Calls", "COUNT"), UnitRecord("bytes", "Bytes", "SUM"))
+UNITS = (
+    UnitRecord("calls", "Calls", "COUNT"),
+    UnitRecord("bytes", "Bytes", "SUM"),
+    UnitRecord("seats", "Seats", "MAX"),
+)
 ANN = CustomerRights(
-    "ann", (SubscriptionRights("s", "pro", "pro", "ACTIVE", (PERIOD,), (), ("calls", "bytes")),)
+    "ann", (SubscriptionRights("s", "pro", "pro", "ACTIVE", (PERIOD,), (), ("calls", "bytes", "seats")),)
 )
 RIGHTS = [TenantRights("t1", UNITS, (ANN,), {})]
 
@@ -99,6 +104,41 @@ def test_after_a_lost_redis_they_are_what_the_lake_and_the_log_say(redis: Redis,
     assert sorted(adrift.select("unit", "drift").iter_rows()) == [("bytes", -5), ("calls", -1)]
     assert counted(redis) == {"bytes": 10.0, "calls": 1.0}
     assert recount([redis], lake, RIGHTS).is_empty()
+
+
+def test_the_largest_is_back_after_a_lost_redis_and_stays_the_largest(redis: Redis, lake: Lake) -> None:
+    meter(redis, "a", unit="seats", quantity="50.5")
+    drain(redis, lake)
+    validate(lake)
+    redis.flushall()
+    meter(redis, "b", unit="seats", quantity="7")
+    assert counted(redis) == {"seats": 7.0}
+    assert recount([redis], lake, RIGHTS)["drift"].to_list() == [Decimal("-43.5")]
+    assert counted(redis) == {"seats": 50.5}
+    meter(redis, "c", unit="seats", quantity="60")
+    assert recount([redis], lake, RIGHTS).is_empty()
+    assert counted(redis) == {"seats": 60.0}
+
+
+def test_the_largest_that_no_event_has_any_more_goes_down(redis: Redis, lake: Lake) -> None:
+    meter(redis, "a", unit="seats", quantity="7")
+    hot_state.reset_counters(redis, "t1", {("ann", "seats", PERIOD[0]): 90_000_000})
+    assert recount([redis], lake, RIGHTS)["drift"].to_list() == [83]
+    assert counted(redis) == {"seats": 7.0}
+
+
+def test_a_larger_one_that_comes_meanwhile_stays(redis: Redis) -> None:
+    before = pl.DataFrame(
+        {
+            "tenant_id": "t1", "customer_id": "ann", "unit": "seats", "period_start": START, "counted": Decimal(3),
+            "aggregation": "MAX", "in_lake": Decimal(50), "drift": Decimal(-47),
+        }
+    )  # fmt: skip
+    for came, left in (("60", 60.0), ("4", 50.0)):
+        redis.flushall()
+        meter(redis, "x", unit="seats", quantity=came)
+        _move(redis, before)
+        assert counted(redis) == {"seats": left}
 
 
 def test_regions_come_to_know_each_others_usage_and_a_key_sent_to_both_counts_once(

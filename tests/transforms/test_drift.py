@@ -66,8 +66,14 @@ def test_subscriptions_that_share_a_period_share_its_counter() -> None:
     assert found([counter(4)], [period(), shorter], event(CALLS, 4, NOVEMBER)) == [(4, 4, 0)]
 
 
-def test_what_does_not_add_up_is_not_compared() -> None:
-    assert found([counter(1)], [period("MAX")], event(CALLS, 1)) == []
+def test_the_largest_quantity_is_compared_with_the_largest_of_the_period() -> None:
+    events = [event(CALLS, 3), event(CALLS, "7.5"), event(CALLS, 99, DECEMBER)]
+    assert found([counter("7.5")], [period("MAX")], *events) == [(d("7.5"), d("7.5"), 0)]
+    assert found([counter(3)], [period("MAX")], *events) == [(3, d("7.5"), d("-4.5"))]
+
+
+def test_what_does_not_follow_from_quantities_is_not_compared() -> None:
+    assert found([counter(1)], [period("UNIQUE")], event(CALLS, 1)) == []
 
 
 def test_tenants_and_customers_have_counters_of_their_own() -> None:
