@@ -90,19 +90,20 @@ class Counting:
 
 def _around(rights: CustomerRights, unit: str, moment: int) -> tuple[int, int]:
     """The time around a moment in which no period that counts the unit begins or ends."""
-    changes = [change for period in _periods(rights, unit) for change in period]
+    changes = [change for period in counted_periods(rights, unit) for change in period]
     since = max((change for change in changes if change <= moment), default=moment)
     return since, min((change for change in changes if change > moment), default=moment + 1)
 
 
-def _periods(rights: CustomerRights, unit: str) -> Iterator[tuple[int, int]]:
+def counted_periods(rights: CustomerRights, unit: str) -> Iterator[tuple[int, int]]:
+    """The periods [start, end) in which the customer's usage of a unit is counted."""
     for subscription in rights.subscriptions:
         if unit in subscription.units or any(feature.unit == unit for feature in subscription.features):
             yield from subscription.periods
 
 
 def _period_starts(rights: CustomerRights, unit: str, moment: int) -> list[int]:
-    found = [start for start, end in _periods(rights, unit) if start <= moment < end]
+    found = [start for start, end in counted_periods(rights, unit) if start <= moment < end]
     return found if len(found) < 2 else sorted(set(found))
 
 

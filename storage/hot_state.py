@@ -12,6 +12,7 @@ Keep out: what rights follow from (repositories), what is answered (domain.entit
     usage:{tenant}:<customer>       `<unit>|<period start µs>` -> millionths of a unit
     distinct:{tenant}:<customer>|<unit>|<period start µs>   HyperLogLog behind a UNIQUE counter
     counted:{tenant}                customers that have counters
+    recounted:{tenant}              its counters were all put right since this Redis began (recount.py)
     token-keys                      key id -> public key (JWK) that tokens are checked with
     jti:blocked:<jti>, jti:client:<key id>   revoked tokens, and keys whose tokens are; gone when those have expired
 """

@@ -4,13 +4,17 @@ coming. Keep out: what drift is (transforms/drift.py).
 What a counter ought to say is what the lake holds, what waits in raw_events to be validated, and what waits in the logs. So after a
 Redis that was lost, usage of the running period is back; with several regions, each comes to know the others' usage. A counter is moved
 by the difference and not set, so that what is accepted meanwhile stays counted; the largest quantity (MAX) is set unless a larger one
-came meanwhile. Units with filters and distinct values (UNIQUE) are not put right: for those every event would have to be looked into.
+came meanwhile. Units with filters and distinct values (UNIQUE) take looking into each event: that is done for a tenant where a Redis does
+not know that it was, as after it was lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import polars as pl
 from redis import Redis
@@ -23,6 +27,7 @@ from storage.drain import to_raw
 from storage.event_log import LogEntry
 from storage.increments import MARKER
 from storage.lake import Lake
+from storage.recount_inside import Conditions, put_values_back
 from storage.snapshot import counters_of, periods_of
 from transforms.drift import DRIFTS, drift
 from transforms.in_force import in_force
@@ -42,9 +47,31 @@ _NO_ACT = pl.lit(None, dtype=pl.String).alias("act")
 def recount(regions: Sequence[Redis], lake: Lake, published: Sequence[TenantRights]) -> pl.DataFrame:
     """Put the counters of these tenants right, in every region; each of which was adrift, as `transforms.drift.drift` tells it, with
     the region's place among `regions`. The caller sees to it that nothing is drained or validated meanwhile."""
-    tenants = [rights.tenant_id for rights in published]
-    told = _Told(regions, lake, tenants)
-    periods = periods_of(published)
+    lost: list[TenantRights] = []
+    kept: list[TenantRights] = []
+    for each in published:
+        (kept if all(redis.exists(_done_key(each)) for redis in regions) else lost).append(each)
+    periods = pl.concat([periods_of(kept), periods_of(lost, filtered=True)])
+    with TemporaryDirectory() as folder:
+        since = cast(datetime | None, periods["period_start"].min())
+        told = _Told(regions, lake, published, Conditions(lost, since), Path(folder) / "inside.parquet")
+        found = _put_right(regions, told, [each.tenant_id for each in published], periods)
+        put_values_back(regions, told.with_payload(), lost, told.conditions)
+    for redis in regions:
+        for each in lost:
+            redis.set(_done_key(each), 1)
+    nothing = pl.DataFrame(schema={**DRIFTS, "region": pl.Int32})
+    return pl.concat([nothing, *found])
+
+
+def _done_key(rights: TenantRights) -> str:
+    """Gone with everything else where Redis was lost."""
+    return f"recounted:{{{rights.tenant_id}}}"
+
+
+def _put_right(
+    regions: Sequence[Redis], told: _Told, tenants: Sequence[str], periods: pl.DataFrame
+) -> list[pl.DataFrame]:
     found = []
     for place, redis in enumerate(regions):
         roughly = drift(
@@ -54,21 +81,31 @@ def recount(regions: Sequence[Redis], lake: Lake, published: Sequence[TenantRigh
             exactly = _exactly(redis, told, place, part, periods)
             _move(redis, exactly)
             found.append(exactly.with_columns(region=pl.lit(place, dtype=pl.Int32)))
-    nothing = pl.DataFrame(schema={**DRIFTS, "region": pl.Int32})
-    return pl.concat([nothing, *found])
+    return found
 
 
 class _Told:
-    """Usage known to be accepted: of the lake, and of each log as far as it was read."""
+    """Usage known to be accepted: of the lake, and of each log as far as it was read. conditions: of units whose events are looked into,
+    once; those of the lake that count are kept in `file`."""
 
-    def __init__(self, regions: Sequence[Redis], lake: Lake, tenants: Iterable[str]) -> None:
-        self._regions, self._lake = regions, lake
+    def __init__(
+        self,
+        regions: Sequence[Redis],
+        lake: Lake,
+        published: Sequence[TenantRights],
+        conditions: Conditions,
+        file: Path,
+    ) -> None:
+        self.conditions = conditions
+        self._lake, self._file = lake, file
         self._cursor = lake.cursor("raw_events")
         self._read: dict[tuple[int, str], str] = {}
-        self._waiting = [_accepted(self._unvalidated())]
+        self._waiting = [self._accepted(self._unvalidated().lazy())]
+        if conditions:
+            conditions.write(in_force(lake.scan("validated_events")), _USAGE, file)
         for place, redis in enumerate(regions):
-            for tenant in tenants:
-                self.read_on(place, redis, tenant)
+            for rights in published:
+                self.read_on(place, redis, rights.tenant_id)
 
     def read_on(self, place: int, redis: Redis, tenant: str, until: str = "") -> None:
         """Take in what came into a log, up to an entry or to its end."""
@@ -77,7 +114,7 @@ class _Told:
             app = f"log:{tenant}:{event_log.incarnation(redis, tenant)}"
             after = event_log.entry_id(self._cursor.marker(app) or 0)
         for entries in _entries(redis, tenant, after, until):
-            self._waiting.append(_accepted(to_raw(tenant, entries, first=1)))
+            self._waiting.append(self._accepted(to_raw(tenant, entries, first=1).lazy()))
             after = entries[-1].id
         self._read[place, tenant] = after
 
@@ -90,19 +127,31 @@ class _Told:
             hashes = waiting["key_hash"].implode()
             known = validated.filter(pl.col("key_hash").is_in(hashes)).select(keys).collect()
             waiting = waiting.join(known, on=keys, how="anti")
-        return pl.concat(
-            [in_force(validated).select(*_USAGE, _NO_ACT), waiting.lazy().select(*_USAGE, _NO_ACT)]
-        )
+        plain = in_force(validated)
+        inside = []
+        if self.conditions:
+            plain, inside = self.conditions.without(plain), [pl.scan_parquet(self._file)]
+        return pl.concat([each.select(*_USAGE, _NO_ACT) for each in (plain, *inside, waiting.lazy())])
+
+    def with_payload(self) -> pl.LazyFrame:
+        """What has left the logs, as it was sent. A key may stand twice."""
+        usage = [in_force(self._lake.scan("validated_events")), _usage(self._unvalidated().lazy())]
+        return pl.concat([each.select(*_USAGE, "payload") for each in usage])
+
+    def _accepted(self, raw: pl.LazyFrame) -> pl.DataFrame:
+        usage = _usage(raw)
+        if self.conditions:
+            usage = pl.concat([self.conditions.without(usage), self.conditions.meeting(usage)])
+        return usage.select(*_USAGE, "key_hash", "idempotency_key").collect()
 
     def _unvalidated(self) -> pl.DataFrame:
         seen = self._lake.cursor("validated_events").marker(MARKER) or 0
         return self._lake.scan("raw_events").filter(pl.col("raw_seq") > seen).collect()
 
 
-def _accepted(raw: pl.DataFrame) -> pl.DataFrame:
+def _usage(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Usage among raw events that no act can have changed yet."""
-    usage = raw.filter(pl.col("door") == "ACCEPTED", pl.col("act").is_null())
-    return usage.select(*_USAGE, "key_hash", "idempotency_key")
+    return raw.filter(pl.col("door") == "ACCEPTED", pl.col("act").is_null())
 
 
 def _entries(redis: Redis, tenant: str, after: str, until: str) -> Iterator[list[LogEntry]]:
@@ -160,7 +209,8 @@ def _move(redis: Redis, adrift: pl.DataFrame) -> None:
         change.hincrby(hot_state.usage_key(tenant, customer), field, -to_micros(ahead))
     change.sadd(hot_state.counted_key(tenant), *adrift["customer_id"].unique())
     change.execute()
-    keys, told = [], []
+    keys: list[str] = []
+    told: list[Any] = []
     for (customer, field), counted, in_lake in zip(
         _fields(largest), largest["counted"], largest["in_lake"], strict=True
     ):

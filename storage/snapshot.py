@@ -9,13 +9,14 @@ import polars as pl
 from redis import Redis
 
 from domain.access import TenantRights
+from domain.counters import counted_periods
 from domain.instant import from_micros
 from storage import hot_state
 from transforms.drift import COUNTERS, PERIODS
 
 
-def periods_of(all_rights: Iterable[TenantRights]) -> pl.DataFrame:
-    """Every counted unit and period of every customer: columns `PERIODS`. Units with filters are left out."""
+def periods_of(all_rights: Iterable[TenantRights], *, filtered: bool = False) -> pl.DataFrame:
+    """Every counted unit and period of every customer: columns `PERIODS`. filtered: of units with filters, too."""
     rows = [
         (
             rights.tenant_id,
@@ -27,11 +28,9 @@ def periods_of(all_rights: Iterable[TenantRights]) -> pl.DataFrame:
         )
         for rights in all_rights
         for unit in rights.units
-        if not unit.filters
+        if filtered or not unit.filters
         for customer in rights.customers
-        for subscription in customer.subscriptions
-        if unit.key in subscription.units
-        for start, end in subscription.periods
+        for start, end in counted_periods(customer, unit.key)
     ]
     return pl.DataFrame(rows, schema=PERIODS, orient="row")
 

@@ -50,11 +50,7 @@ def drift(*, counters: pl.DataFrame, periods: pl.DataFrame, validated_events: pl
     )
     is_largest = pl.col("aggregation").first() == "MAX"
     in_lake = (
-        in_force(validated_events)
-        .filter(pl.col("occurred_at") >= since)
-        .select("tenant_id", "customer_id", "unit", "occurred_at", "quantity")
-        .join(compared.lazy(), on=["tenant_id", "customer_id", "unit"], how="inner")
-        .filter(pl.col("occurred_at") >= pl.col("period_start"), pl.col("occurred_at") < pl.col("period_end"))
+        of_periods(in_force(validated_events).filter(pl.col("occurred_at") >= since), compared)
         .group_by(_COUNTER)
         .agg(in_lake=pl.when(is_largest).then(amount.max()).otherwise(amount.sum()))
         .collect()
@@ -68,4 +64,12 @@ def drift(*, counters: pl.DataFrame, periods: pl.DataFrame, validated_events: pl
         .with_columns(drift=pl.col("counted") - pl.col("in_lake"))
         .select(*DRIFTS)
         .sort(_COUNTER)
+    )
+
+
+def of_periods(events: pl.LazyFrame, periods: pl.DataFrame) -> pl.LazyFrame:
+    """The events (columns of VALIDATED_EVENTS) in these periods (columns PERIODS), each with its period's columns; once for each period
+    it is in."""
+    return events.join(periods.lazy(), on=["tenant_id", "customer_id", "unit"], how="inner").filter(
+        pl.col("occurred_at") >= pl.col("period_start"), pl.col("occurred_at") < pl.col("period_end")
     )

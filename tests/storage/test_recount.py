@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import pytest
 from redis import Redis
 
-from domain.access import CustomerRights, SubscriptionRights, TenantRights, UnitRecord
+from domain.access import CustomerRights, FilterCondition, SubscriptionRights, TenantRights, UnitRecord
 from domain.counters import bumps
 from domain.usage import Door, read_event
 from storage import event_log, hot_state
@@ -29,9 +30,19 @@ UNITS = (
     UnitRecord("calls", "Calls", "COUNT"),
     UnitRecord("bytes", "Bytes", "SUM"),
     UnitRecord("seats", "Seats", "MAX"),
+    UnitRecord("errors", "Errors", "COUNT", filters=(FilterCondition("status", "EQUALS", "500"),)),
+    UnitRecord("visitors", "Visitors", "UNIQUE", event_field="visitor"),
+    UnitRecord(
+        "buyers",
+        "Buyers",
+        "UNIQUE",
+        event_field="visitor",
+        filters=(FilterCondition("bought", "EQUALS", "true"),),
+    ),
 )
 ANN = CustomerRights(
-    "ann", (SubscriptionRights("s", "pro", "pro", "ACTIVE", (PERIOD,), (), ("calls", "bytes", "seats")),)
+    "ann",
+    (SubscriptionRights("s", "pro", "pro", "ACTIVE", (PERIOD,), (), tuple(each.key for each in UNITS)),),
 )
 RIGHTS = [TenantRights("t1", UNITS, (ANN,), {})]
 
@@ -47,10 +58,10 @@ def lake(lake_url: str) -> Lake:
     return Lake(lake_url)
 
 
-def meter(redis: Redis, *keys: str, unit: str = "bytes", quantity: str = "2.5") -> None:
+def meter(redis: Redis, *keys: str, unit: str = "bytes", quantity: str = "2.5", **said: Any) -> None:
     """One request with an event per key, as the edge would log and count it."""
     door = Door("t1", {each.key: each for each in UNITS})
-    common = {"customerId": "ann", "metricName": unit, "quantity": quantity}
+    common = {"customerId": "ann", "metricName": unit, "quantity": quantity, "metadata": said}
     sent = [common | {"idempotencyKey": key} for key in keys]
     events = [read_event(each, door, received_at=MICROS, position=n) for n, each in enumerate(sent)]
     moves = [bumps(event, each, ANN) for event, each in zip(events, sent, strict=True)]
@@ -139,6 +150,61 @@ def test_a_larger_one_that_comes_meanwhile_stays(redis: Redis) -> None:
         meter(redis, "x", unit="seats", quantity=came)
         _move(redis, before)
         assert counted(redis) == {"seats": left}
+
+
+def test_events_that_have_to_be_looked_into_are_after_a_lost_redis(redis: Redis, lake: Lake) -> None:
+    for key, status in (("a", 500), ("b", 200), ("c", 500)):
+        meter(redis, key, unit="errors", status=status)
+    for key, visitor in (("d", "eve"), ("e", "kim"), ("f", "eve")):
+        meter(redis, key, unit="visitors", visitor=visitor)
+        meter(redis, key * 2, unit="buyers", visitor=visitor, bought=visitor == "eve")
+    assert recount([redis], lake, RIGHTS).is_empty()
+    before = counted(redis)
+    assert before == {"errors": 2.0, "visitors": 2.0, "buyers": 1.0}
+    drain(redis, lake)
+    validate(lake)
+    meter(redis, "g", unit="errors", status=500)
+    drain(redis, lake)  # and not yet validated
+    redis.flushall()
+    meter(redis, "h", unit="errors", status=500)
+    meter(redis, "i", unit="errors", status=200)
+    meter(redis, "j", unit="visitors", visitor="lee")
+    recount([redis], lake, RIGHTS)
+    assert counted(redis) == {"errors": 4.0, "visitors": 3.0, "buyers": 1.0}
+    meter(redis, "k", unit="visitors", visitor="eve")
+    assert counted(redis)["visitors"] == 3.0, "the values are known, and not only their number"
+    assert recount([redis], lake, RIGHTS).is_empty()
+
+
+def test_conditions_are_not_asked_about_the_statistics_of_files(redis: Redis, lake: Lake) -> None:
+    """Which are cut short, so that what an event says cannot be read from them."""
+    only = [TenantRights("t1", tuple(each for each in UNITS if each.key == "errors"), (ANN,), {})]
+    for key, status in (("a", 500), ("b", 200)):
+        meter(redis, key, unit="errors", status=status, path="/a/path/of/some/length" * 5)
+    drain(redis, lake)
+    validate(lake)
+    redis.flushall()
+    recount([redis], lake, only)
+    assert counted(redis) == {"errors": 1.0}
+
+
+def test_where_nothing_was_lost_nobody_looks_into_events(redis: Redis, lake: Lake) -> None:
+    meter(redis, "a", unit="errors", status=500)
+    recount([redis], lake, RIGHTS)
+    hot_state.reset_counters(redis, "t1", {("ann", "errors", PERIOD[0]): 9_000_000})
+    assert recount([redis], lake, RIGHTS).is_empty()
+    assert counted(redis) == {"errors": 9.0}
+
+
+def test_more_distinct_values_than_go_into_one_command(redis: Redis, lake: Lake) -> None:
+    for number in range(2_300):
+        meter(redis, f"k{number}", unit="visitors", visitor=f"v{number}")
+    before = counted(redis)
+    drain(redis, lake)
+    redis.flushall()
+    recount([redis], lake, RIGHTS)
+    assert counted(redis) == before
+    assert before["visitors"] == pytest.approx(2_300, rel=0.03)
 
 
 def test_regions_come_to_know_each_others_usage_and_a_key_sent_to_both_counts_once(
