@@ -101,10 +101,13 @@ def add_health_routes(app: FastAPI, service: EdgeService) -> None:
     async def ready(request: Request) -> Response:
         """Redis answers, the log takes writes and syncs them to disk before it replies, and rights are published. 503 otherwise, and
         from the moment on that the edge was told to end. With `rights=optional` an edge without any tenant is ready. DEGRADED, still
-        ready: Redis or the log is away, and requests are kept on local disk."""
+        ready: Redis or the log is away and requests are kept on local disk, or some still are."""
         wrong = await readiness.parts()
-        if service.spooling is not None and (wrong.get("redis") or wrong.get("log")):
-            return _spooling(service.spooling)
+        is_away = bool(wrong.get("redis") or wrong.get("log"))
+        if service.spooling is not None and (
+            is_away or (service.spooling.waiting and not any(wrong.values()))
+        ):
+            return _spooling(service.spooling, DOWN if is_away else UP)
         shown = {name: {"status": UP if error is None else DOWN} for name, error in wrong.items()}
         if request.query_params.get("rights") == "optional" and isinstance(
             wrong.get("rights"), HotStateMissing
@@ -124,6 +127,6 @@ def add_health_routes(app: FastAPI, service: EdgeService) -> None:
         return to_json({"status": UP, "components": shown})
 
 
-def _spooling(spooling: Spooling) -> Response:
+def _spooling(spooling: Spooling, redis: str) -> Response:
     spool = {"status": UP, "waiting": spooling.waiting, "bytes": spooling.size}
-    return to_json({"status": "DEGRADED", "components": {"redis": {"status": DOWN}, "spool": spool}})
+    return to_json({"status": "DEGRADED", "components": {"redis": {"status": redis}, "spool": spool}})

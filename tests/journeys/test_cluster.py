@@ -124,8 +124,9 @@ async def test_a_node_that_dies_takes_its_own_tenants_only_and_their_events_are_
             assert (await metered(edge, tenant, "b"))["accepted"] == 1
         nodes.start(1)
         async with asyncio.timeout(30):
-            while event_log_length(nodes, TENANTS[1]) < 2:
+            while (await edge.get("/readyz")).json()["status"] != "UP":
                 await asyncio.sleep(0.1)
+        assert event_log_length(nodes, TENANTS[1]) == 2, "what waited on the edge's disk is in the log"
         assert "spooled" not in await metered(edge, TENANTS[1], "c")
 
 
