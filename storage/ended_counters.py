@@ -2,7 +2,8 @@
 others right (recount.py).
 
 A counter is moved and read while its period is published with the rights of its customer: the last one, the running one and the next.
-Before that nobody asks for it any more, and every period would leave one behind for each customer and unit.
+Before that nobody asks for it any more, and every period would leave one behind for each customer and unit. Young ones stay all the same,
+should a change of the subscription be taken back.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from domain.access import TenantRights
 from domain.instant import micros
 from storage import hot_state
 
+_YOUNG = timedelta(days=62)
 _LONGEST = timedelta(days=2 * 366)
 """Of customers without rights counters stay so long: a year and the one after it, should the rights come back."""
 _CUSTOMERS = 1000
 
 
 def forget_ended(redis: Redis, rights: TenantRights, now: datetime) -> int:
-    """Remove the tenant's counters that started before all published periods of their customer. Returns how many. Asks Redis once for
+    """Remove the tenant's counters that started before all published periods of their customer, and two months ago. Returns how many. Asks Redis once for
     each thousand customers that have counters."""
+    young = micros(now - _YOUNG)
     oldest = {
-        customer.customer_id: min(start for each in customer.subscriptions for start, _ in each.periods)
+        customer.customer_id: min(
+            young, *(start for each in customer.subscriptions for start, _ in each.periods)
+        )
         for customer in rights.customers
         if any(each.periods for each in customer.subscriptions)
     }

@@ -49,6 +49,13 @@ def test_counters_of_published_periods_stay_and_earlier_ones_go(redis: Redis) ->
     assert held(redis, "t1", "ann") == {counter_field("calls", each[0]) for each in (LAST, RUNNING)}
 
 
+def test_young_ones_stay_should_a_change_be_taken_back(redis: Redis) -> None:
+    old, young = (micros(NOW - timedelta(days=days)) for days in (63, 61))
+    count(redis, "t1", "ann", old, young)
+    assert forget_ended(redis, tenant("t1", CustomerRights("ann", (subscription(RUNNING),))), NOW) == 1
+    assert held(redis, "t1", "ann") == {counter_field("calls", young)}
+
+
 def test_the_longest_of_several_subscriptions_keeps_them(redis: Redis) -> None:
     count(redis, "t1", "ann", BEFORE, RUNNING[0])
     yearly = subscription((BEFORE, BEFORE + micros(NOW) // 50))
