@@ -1,10 +1,11 @@
-"""Fixtures of storage tests: an engine and a session on a fresh, real database."""
+"""Fixtures of storage tests: an engine and a session on a fresh, real database, a client of a real, empty Valkey."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -23,3 +24,9 @@ def session(engine: Engine) -> Iterator[Session]:
     """A session whose transaction is committed when the test ends well."""
     with session_scope(engine) as found:
         yield found
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -19,12 +19,6 @@ from stack.embedded import Valkey, free_port
 from storage import event_log, hot_state
 from tests import harness
 from tests.storage.log_world import NOW, TENANT, event
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 def request(*events: UsageEvent, customers: Sequence[str] = ("acme",)) -> event_log.Request:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,12 +22,6 @@ from transforms.frames import RAW_EVENTS
 
 NOW = 1_700_000_000_123_456
 UNITS = {"tokens": UnitRecord("tokens", "Tokens", "SUM")}
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

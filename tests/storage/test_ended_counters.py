@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from redis import Redis
 
 from domain.access import CustomerRights, SubscriptionRights, TenantRights
@@ -18,12 +16,6 @@ NOW = datetime(2026, 3, 15, tzinfo=UTC)
 MONTHS = [micros(datetime(2026, month, 1, tzinfo=UTC)) for month in (1, 2, 3, 4, 5)]
 LAST, RUNNING, NEXT = ((MONTHS[n], MONTHS[n + 1]) for n in (1, 2, 3))
 BEFORE = MONTHS[0]
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 def subscription(*periods: tuple[int, int]) -> SubscriptionRights:

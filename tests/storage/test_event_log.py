@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from redis import Redis
@@ -13,12 +13,6 @@ from domain.counters import Bump
 from domain.usage import UsageEvent
 from storage import event_log, hot_state
 from tests.storage.log_world import NOW, TENANT, event
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 def request(*events: UsageEvent, bumps: Sequence[Sequence[Bump]] | None = None) -> event_log.Request:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-import pytest
 from redis import Redis
 
 from domain.access import (
@@ -28,12 +26,6 @@ ACME = CustomerRights("acme", (SUBSCRIPTION,))
 RIGHTS = TenantRights(
     "t1", (CALLS, TRICKY), (ACME, CustomerRights("idle")), {"a" * 64: KeyRecord("k1", "t1", "acme")}
 )
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 def test_what_is_published_is_read(redis: Redis) -> None:

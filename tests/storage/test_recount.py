@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -45,12 +44,6 @@ ANN = CustomerRights(
     (SubscriptionRights("s", "pro", "pro", "ACTIVE", (PERIOD,), (), tuple(each.key for each in UNITS)),),
 )
 RIGHTS = [TenantRights("t1", UNITS, (ANN,), {})]
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

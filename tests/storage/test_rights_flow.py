@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,12 +31,6 @@ from storage.tenancy import tenant_tx
 from storage.webhook_calls import SourceRecord, source_key
 from tests.harness import wait_until
 from tests.storage.worlds import ACME, acme, applied
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
