@@ -251,6 +251,9 @@ class _Talk(asyncio.Protocol):
         if isinstance(answer, RedisConnectionError):  # it loads its file, or wants to be rid of us
             self.end(answer)
             return
+        if not self._waiting:
+            self.end(RedisConnectionError("Redis answered what nobody asked."))
+            return
         future, self._line.proven = self._waiting.popleft()
         if future.done():
             return

@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from redis import Redis
@@ -94,6 +95,35 @@ async def test_a_server_that_takes_the_call_and_says_nothing_fails_all_at_once()
         assert all(isinstance(answer, RedisTimeoutError) for answer in answers)
         assert time.monotonic() - started < 2.5, "they did not wait for each other"
         await line.close()
+
+
+@asynccontextmanager
+async def saying(*answers: bytes) -> AsyncIterator[Line]:
+    """A line to a server that says these, one after the other, to PING, and OK to all else."""
+    said = iter(answers)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while command := await reader.read(65_536):
+            writer.write(next(said) if b"PING" in command else b"+OK\r\n" * command.count(b"*"))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        line = Line(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0?protocol=2", seconds=2)
+        yield line
+        await line.close()
+
+
+@pytest.mark.parametrize("wrong", [b"what is this?\r\n", b"-LOADING Redis is loading its file\r\n"])
+async def test_a_server_that_makes_no_sense_or_is_not_ready_is_asked_anew_once(wrong: bytes) -> None:
+    async with saying(wrong, b"+PONG\r\n", wrong, wrong) as line:
+        assert await line.call(b"PING") == b"PONG"
+        with pytest.raises(RedisConnectionError):
+            await line.call(b"PING")
+
+
+async def test_an_answer_that_nobody_asked_for_shifts_none_of_the_others() -> None:
+    async with saying(b"+PONG\r\n+EXTRA\r\n", b"+PONG\r\n") as line:
+        assert await line.call(b"PING") == b"PONG"
+        assert await line.call(b"PING") == b"PONG"
 
 
 async def test_closing_fails_those_who_still_wait(line: Line) -> None:
