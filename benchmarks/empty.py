@@ -28,7 +28,7 @@ async def empty() -> Response:
 
 @app.get("/synced")
 async def synced() -> Response:
-    """Nothing, once a write is on disk: no server that promises as much answers faster, whatever else it does."""
+    """Nothing, once a write is on disk: what a promise to keep an event costs by itself, in this framework."""
     _file.write(_EVENT)
     os.fdatasync(_file.fileno())
     return Response()

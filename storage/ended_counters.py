@@ -8,25 +8,26 @@ should a change of the subscription be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis
 
 from domain.access import TenantRights
+from domain.counters import counter_field
 from domain.instant import micros
 from storage import hot_state
 
 _YOUNG = timedelta(days=62)
 _LONGEST = timedelta(days=2 * 366)
 """Of customers without rights counters stay so long: a year and the one after it, should the rights come back."""
-_CUSTOMERS = 1000
+_AT_ONCE = 1000
 
 
 def forget_ended(redis: Redis, rights: TenantRights, now: datetime) -> int:
-    """Remove the tenant's counters that started before all published periods of their customer, and two months ago. Returns how many. Asks Redis once for
-    each thousand customers that have counters."""
+    """Remove the tenant's counters that started before all published periods of their customer, and two months ago. Returns how many. Reads
+    all counters of the tenant."""
     young = micros(now - _YOUNG)
     oldest = {
         customer.customer_id: min(
@@ -36,26 +37,14 @@ def forget_ended(redis: Redis, rights: TenantRights, now: datetime) -> int:
         if any(each.periods for each in customer.subscriptions)
     }
     otherwise = micros(now - _LONGEST)
-    forgotten = 0
-    counted = hot_state.counted_customers(redis, rights.tenant_id)
-    for at in range(0, len(counted), _CUSTOMERS):
-        ended = [
-            (customer, field)
-            for customer, field in _fields(redis, rights.tenant_id, counted[at : at + _CUSTOMERS])
-            if int(field.rpartition("|")[2]) < oldest.get(customer, otherwise)
-        ]
-        _remove(redis, rights.tenant_id, ended)
-        forgotten += len(ended)
-    return forgotten
-
-
-def _fields(redis: Redis, tenant_id: str, customers: Sequence[str]) -> Iterator[tuple[str, str]]:
-    asked = redis.pipeline(transaction=False)
-    for customer in customers:
-        asked.hkeys(hot_state.usage_key(tenant_id, customer))
-    for customer, fields in zip(customers, asked.execute(), strict=True):
-        for field in fields:
-            yield customer, field.decode()
+    ended = [
+        (customer, counter_field(unit, start))
+        for customer, unit, start in hot_state.read_all_counters(redis, rights.tenant_id)
+        if start < oldest.get(customer, otherwise)
+    ]
+    for at in range(0, len(ended), _AT_ONCE):
+        _remove(redis, rights.tenant_id, ended[at : at + _AT_ONCE])
+    return len(ended)
 
 
 def _remove(redis: Redis, tenant_id: str, ended: Iterable[tuple[str, str]]) -> None:

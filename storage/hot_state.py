@@ -93,6 +93,10 @@ def counted_key(tenant_id: str) -> str:
     return f"counted:{{{tenant_id}}}"
 
 
+def recounted_key(tenant_id: str) -> str:
+    return f"recounted:{{{tenant_id}}}"
+
+
 def blocked_token_key(jti: str) -> str:
     return f"jti:blocked:{jti}"
 
@@ -221,14 +225,9 @@ def read_counters(redis: Redis, tenant_id: str, customer_id: str) -> dict[str, i
     return {_text(field): int(amount) for field, amount in found.items()}
 
 
-def counted_customers(redis: Redis, tenant_id: str) -> list[str]:
-    """The customers that have counters, in order."""
-    return sorted(_text(member) for member in redis.smembers(counted_key(tenant_id)))
-
-
 def read_all_counters(redis: Redis, tenant_id: str) -> dict[tuple[str, str, int], int]:
     """All counters of a tenant, (customer, unit, period start µs) to millionths: for comparison with the lake."""
-    customers = counted_customers(redis, tenant_id)
+    customers = sorted(_text(member) for member in redis.smembers(counted_key(tenant_id)))
     counters: dict[tuple[str, str, int], int] = {}
     for start in range(0, len(customers), _BATCH):
         batch = customers[start : start + _BATCH]

@@ -35,12 +35,7 @@ from transforms.in_force import in_force
 _PAGE = 1000
 _CUSTOMERS = 500
 _USAGE = ["tenant_id", "customer_id", "unit", "occurred_at", "quantity"]
-_LARGEST = """
-for nth, key in ipairs(KEYS) do
-  local field, counted, largest = ARGV[3 * nth - 2], ARGV[3 * nth - 1], ARGV[3 * nth]
-  local held = redis.call('HGET', key, field) or '0'
-  if held == counted or tonumber(held) < tonumber(largest) then redis.call('HSET', key, field, largest) end
-end"""
+_LARGEST = (Path(__file__).parent / "scripts" / "largest.lua").read_text(encoding="utf-8")
 _NO_ACT = pl.lit(None, dtype=pl.String).alias("act")
 
 
@@ -50,7 +45,8 @@ def recount(regions: Sequence[Redis], lake: Lake, published: Sequence[TenantRigh
     lost: list[TenantRights] = []
     kept: list[TenantRights] = []
     for each in published:
-        (kept if all(redis.exists(_done_key(each)) for redis in regions) else lost).append(each)
+        known = hot_state.recounted_key(each.tenant_id)  # gone with everything else where Redis was lost
+        (kept if all(redis.exists(known) for redis in regions) else lost).append(each)
     periods = pl.concat([periods_of(kept), periods_of(lost, filtered=True)])
     with TemporaryDirectory() as folder:
         since = cast(datetime | None, periods["period_start"].min())
@@ -59,14 +55,9 @@ def recount(regions: Sequence[Redis], lake: Lake, published: Sequence[TenantRigh
         put_values_back(regions, told.with_payload(), lost, told.conditions)
     for redis in regions:
         for each in lost:
-            redis.set(_done_key(each), 1)
+            redis.set(hot_state.recounted_key(each.tenant_id), 1)
     nothing = pl.DataFrame(schema={**DRIFTS, "region": pl.Int32})
     return pl.concat([nothing, *found])
-
-
-def _done_key(rights: TenantRights) -> str:
-    """Gone with everything else where Redis was lost."""
-    return f"recounted:{{{rights.tenant_id}}}"
 
 
 def _put_right(
@@ -198,7 +189,7 @@ def _counters(part: pl.DataFrame, values: Sequence[Any]) -> pl.DataFrame:
 
 
 def _move(redis: Redis, adrift: pl.DataFrame) -> None:
-    """Sums by the difference, the largest to what they are; a tenant's part at once, or not."""
+    """A tenant's part: sums by the difference, all or none of them; then the largest to what they are, likewise."""
     if adrift.is_empty():
         return
     tenant = adrift["tenant_id"][0]

@@ -7,7 +7,7 @@ Cost: each event of such a unit in the published periods is looked into once; it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 from redis import Redis
 
-from domain.access import TenantRights, UnitRecord
+from domain.access import TenantRights
 from domain.counters import DISTINCT, OPERATIONS, counter_field
 from domain.instant import micros
 from storage import hot_state
@@ -26,10 +26,8 @@ from transforms.table import TEXT
 
 _UNIT = ["tenant_id", "unit"]
 _VALUES = 1000
-_COUNT = """
-local counted = redis.call('PFCOUNT', KEYS[2])
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', counted * 1000000))
-redis.call('SADD', KEYS[3], ARGV[2])"""
+_COUNTERS = 200
+_COUNT = (Path(__file__).parent / "scripts" / "distinct.lua").read_text(encoding="utf-8")
 
 
 class Conditions:
@@ -85,18 +83,21 @@ def put_values_back(
     """Have UNIQUE counters know every value of these events (with `payload`; an event may stand twice). Values are only ever added: a
     HyperLogLog takes none back, and what is added twice counts once, so events may go on meanwhile."""
     for rights in published:
+        every = periods_of([rights], filtered=True).unique()
         for unit in rights.units:
             if OPERATIONS.get(unit.aggregation) == DISTINCT and unit.event_field:
                 theirs = conditions.recent(events).filter(tenant_id=rights.tenant_id, unit=unit.key)
                 if unit.filters:
                     theirs = conditions.meeting(theirs)
-                periods = periods_of([rights], filtered=True).filter(unit=unit.key).unique()
-                for counter in _values(of_periods(theirs, periods), unit.event_field):
-                    _put_back(regions, rights.tenant_id, unit, *counter)
+                in_periods = of_periods(theirs, every.filter(unit=unit.key))
+                counters = _values(in_periods, unit.event_field)
+                for at in range(0, len(counters), _COUNTERS):
+                    for redis in regions:
+                        _put_back(redis, rights.tenant_id, unit.key, counters[at : at + _COUNTERS])
 
 
-def _values(events: pl.LazyFrame, field: str) -> Iterator[tuple[str, datetime, list[str]]]:
-    """Customer, start of the period, values."""
+def _values(events: pl.LazyFrame, field: str) -> list[tuple[str, datetime, list[str]]]:
+    """Customer, start of the period and values of each counter."""
     value = pl.col("payload").map_batches(
         lambda payloads: distinct_values(payloads, field), return_dtype=pl.String, is_elementwise=True
     )
@@ -106,20 +107,22 @@ def _values(events: pl.LazyFrame, field: str) -> Iterator[tuple[str, datetime, l
         .unique()
         .group_by("customer_id", "period_start")
         .agg("value")
-        .collect(engine="streaming")
     )
-    yield from found.iter_rows()
+    return found.collect(engine="streaming").rows()
 
 
 def _put_back(
-    regions: Sequence[Redis], tenant: str, unit: UnitRecord, customer: str, start: datetime, values: list[str]
+    redis: Redis, tenant: str, unit: str, counters: Sequence[tuple[str, datetime, list[str]]]
 ) -> None:
-    field = counter_field(unit.key, micros(start))
-    distinct = hot_state.distinct_key(tenant, customer, field)
-    keys = hot_state.usage_key(tenant, customer), distinct, hot_state.counted_key(tenant)
-    for redis in regions:
-        added = redis.pipeline(transaction=False)
+    keys = [hot_state.counted_key(tenant)]
+    told: list[str] = []
+    added = redis.pipeline(transaction=False)
+    for customer, start, values in counters:
+        field = counter_field(unit, micros(start))
+        distinct = hot_state.distinct_key(tenant, customer, field)
         for at in range(0, len(values), _VALUES):
             added.pfadd(distinct, *values[at : at + _VALUES])
-        added.execute()
-        redis.eval(_COUNT, len(keys), *keys, field, customer)
+        keys += hot_state.usage_key(tenant, customer), distinct
+        told += field, customer
+    added.execute()
+    redis.eval(_COUNT, len(keys), *keys, *told)

@@ -18,6 +18,7 @@ from storage import event_log, hot_state
 from storage.drain import drain
 from storage.lake import Lake
 from storage.recount import _move, recount
+from storage.recount_inside import Conditions, put_values_back
 from tests import harness
 from tests.transforms.event_rows import validated
 
@@ -198,6 +199,21 @@ def test_more_distinct_values_than_go_into_one_command(redis: Redis, lake: Lake)
     recount([redis], lake, RIGHTS)
     assert counted(redis) == before
     assert before["visitors"] == pytest.approx(2_300, rel=0.03)
+
+
+def test_distinct_values_of_many_customers(redis: Redis) -> None:
+    names = [f"c{number}" for number in range(450)]
+    customers = tuple(CustomerRights(name, ANN.subscriptions) for name in names)
+    rights = [TenantRights("t1", tuple(each for each in UNITS if each.key == "visitors"), customers, {})]
+    events = pl.DataFrame({"customer_id": names}).with_columns(
+        tenant_id=pl.lit("t1"),
+        unit=pl.lit("visitors"),
+        occurred_at=pl.lit(NOW),
+        payload='{"visitor":"' + pl.col("customer_id") + '"}',
+    )
+    put_values_back([redis], pl.concat([events, events]).lazy(), rights, Conditions(rights, START))
+    told = hot_state.read_all_counters(redis, "t1")
+    assert told == {(name, "visitors", PERIOD[0]): 1_000_000 for name in names}
 
 
 def test_regions_come_to_know_each_others_usage_and_a_key_sent_to_both_counts_once(
